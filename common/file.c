@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: MIT */
+#include "file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+void close_fd(int *fd)
+{
+	int saved = errno;
+
+	/* Never retried on EINTR: on Linux the descriptor is gone. */
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+	errno = saved;
+}
+
+int take_fd(int *fd)
+{
+	int was = *fd;
+
+	*fd = -1;
+	return was;
+}
+
+int write_all(int fd, const void *data, size_t len)
+{
+	const char *p = data;
+
+	while (len > 0) {
+		ssize_t n = write(fd, p, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+int read_all(
+    int fd, struct buf *out, size_t cap, const char *what, struct err *err)
+{
+	size_t start = out->len;
+
+	for (;;) {
+		ssize_t n;
+
+		buf_reserve(out, 4096);
+		n = read(fd, out->data + out->len, out->cap - out->len - 1);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_sys(err, errno, "%s: read", what);
+		out->len += (size_t)n;
+		out->data[out->len] = '\0';
+		if (n == 0)
+			return 0;
+		if (out->len - start > cap)
+			return err_set(err, ERR_FAILED,
+			    "%s: larger than %zu bytes", what, cap);
+	}
+}
+
+int file_read(
+    int dirfd, const char *name, struct buf *out, size_t cap, struct err *err)
+{
+	AUTO_FD int fd = -1;
+	struct stat st;
+
+	fd =
+	    openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return err_sys(err, errno, "%s: open", name);
+	if (fstat(fd, &st) < 0)
+		return err_sys(err, errno, "%s: stat", name);
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, ERR_FAILED, "%s: not a regular file", name);
+	return read_all(fd, out, cap, name, err);
+}
+
+/* Makes NAME.tmp-RANDOM with the content; its name goes to tmp. */
+static int write_temporary(int dirfd, const char *name, const void *data,
+    size_t len, bool durable, char tmp[300], struct err *err)
+{
+	AUTO_FD int fd = -1;
+	unsigned int r;
+
+	if (getrandom(&r, sizeof(r), 0) != sizeof(r))
+		return err_sys(err, errno, "getrandom");
+	snprintf(tmp, 300, ".%.200s.tmp-%08x", name, r);
+	fd = openat(dirfd, tmp,
+	    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_sys(err, errno, "%s: create", tmp);
+	if (write_all(fd, data, len) < 0 || (durable && fsync(fd) < 0)) {
+		err_sys(err, errno, "%s: write", name);
+		unlinkat(dirfd, tmp, 0);
+		return -1;
+	}
+	return 0;
+}
+
+int file_replace(int dirfd, const char *name, const void *data, size_t len,
+    bool durable, struct err *err)
+{
+	char tmp[300];
+
+	if (write_temporary(dirfd, name, data, len, durable, tmp, err) < 0)
+		return -1;
+	if (renameat(dirfd, tmp, dirfd, name) < 0) {
+		err_sys(err, errno, "%s: rename", name);
+		unlinkat(dirfd, tmp, 0);
+		return -1;
+	}
+	if (durable && fsync(dirfd) < 0)
+		return err_sys(err, errno, "%s: fsync of its directory", name);
+	return 0;
+}
+
+int file_claim(int dirfd, const char *name, const void *data, size_t len,
+    bool durable, struct err *err)
+{
+	char tmp[300];
+	int r;
+
+	if (write_temporary(dirfd, name, data, len, durable, tmp, err) < 0)
+		return -1;
+	r = renameat2(dirfd, tmp, dirfd, name, RENAME_NOREPLACE);
+	if (r < 0) {
+		err_sys(err, errno, "%s: claim", name);
+		unlinkat(dirfd, tmp, 0);
+		return -1;
+	}
+	if (durable && fsync(dirfd) < 0)
+		return err_sys(err, errno, "%s: fsync of its directory", name);
+	return 0;
+}
+
+int open_beneath(
+    int dirfd, const char *path, int flags, mode_t mode, struct err *err)
+{
+	struct open_how how = {
+	    .flags = (unsigned int)(flags | O_CLOEXEC),
+	    .mode = flags & O_CREAT ? mode : 0,
+	    .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
+	};
+	long fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
+
+	if (fd < 0)
+		return err_sys(err, errno, "%s: open", path);
+	return (int)fd;
+}
+
+int dir_open(int dirfd, const char *name, mode_t create_mode, struct err *err)
+{
+	int fd;
+
+	if (create_mode && mkdirat(dirfd, name, create_mode) < 0 &&
+	    errno != EEXIST)
+		return err_sys(err, errno, "%s: mkdir", name);
+	fd = openat(
+	    dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(err, errno, "%s: open", name);
+	return fd;
+}
+
+/* A tree being removed. What lies deep is moved up first, since a tree may
+ * nest deeper than there are descriptors. */
+struct removal {
+	int top;
+	unsigned int lifted;
+};
+#define REMOVE_DEPTH 16
+
+static int lift(struct removal *r, int fd, const char *name, struct err *err)
+{
+	char to[40];
+	int result;
+
+	do {
+		snprintf(to, sizeof(to), ".removed-%u", r->lifted++);
+		result = renameat2(fd, name, r->top, to, RENAME_NOREPLACE);
+	} while (result < 0 && errno == EEXIST);
+	if (result < 0)
+		return err_sys(err, errno, "%s: move up to remove it", name);
+	return 0;
+}
+
+/* Opens a directory, but none that something is mounted on. */
+static int open_unmounted(int dirfd, const char *name, struct err *err)
+{
+	struct open_how how = {
+	    .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+	    .resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS,
+	};
+	long fd = syscall(SYS_openat2, dirfd, name, &how, sizeof(how));
+
+	if (fd < 0 && errno == EXDEV)
+		return err_set(err, ERR_STATE,
+		    "%s: something is mounted there; unmount it", name);
+	if (fd < 0)
+		return err_sys(err, errno, "%s: open", name);
+	return (int)fd;
+}
+
+static int empty_dir(struct removal *r, int fd, int depth, struct err *err);
+
+static int remove_entry(
+    struct removal *r, int fd, const char *name, int depth, struct err *err)
+{
+	int sub;
+
+	if (unlinkat(fd, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR && errno != EPERM)
+		return err_sys(err, errno, "%s: unlink", name);
+	if (unlinkat(fd, name, AT_REMOVEDIR) == 0)
+		return 0;
+	if (depth == REMOVE_DEPTH)
+		return lift(r, fd, name, err);
+	sub = open_unmounted(fd, name, err);
+	if (sub < 0 || empty_dir(r, sub, depth + 1, err) < 0)
+		return -1;
+	if (unlinkat(fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+		return err_sys(err, errno, "%s: rmdir", name);
+	return 0;
+}
+
+/* Empties the directory open at fd, which it closes. */
+static int empty_dir(struct removal *r, int fd, int depth, struct err *err)
+{
+	DIR *d = fdopendir(fd);
+	struct dirent *de;
+	int result = 0;
+
+	if (!d) {
+		close(fd);
+		return err_sys(err, errno, "open a directory to remove");
+	}
+	while (result == 0 && (de = readdir(d)))
+		if (strcmp(de->d_name, ".") && strcmp(de->d_name, ".."))
+			result = remove_entry(r, fd, de->d_name, depth, err);
+	closedir(d);
+	return result;
+}
+
+int tree_remove(int dirfd, const char *name, struct err *err)
+{
+	struct removal r = {.top = -1};
+	AUTO_FD int top = -1;
+
+	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR && errno != EPERM)
+		return err_sys(err, errno, "%s: unlink", name);
+	r.top = top = open_unmounted(dirfd, name, err);
+	if (top < 0)
+		return -1;
+	/* Again while something was moved up meanwhile. */
+	for (unsigned int before = ~0U; before != r.lifted;) {
+		int fd = openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		if (fd < 0)
+			return err_sys(err, errno, "%s: open", name);
+		before = r.lifted;
+		if (empty_dir(&r, fd, 0, err) < 0)
+			return err_wrap(err, "%s", name);
+	}
+	if (unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+		return err_sys(err, errno, "%s: rmdir", name);
+	return 0;
+}
+
+/* At most len bytes at the same place in both; between file systems of
+ * different kinds the kernel leaves it to us. */
+static ssize_t copy_some(int in, int out, off_t at, size_t len)
+{
+	char chunk[65536];
+	off_t from = at, to = at;
+	ssize_t n;
+
+	do
+		n = copy_file_range(in, &from, out, &to, len, 0);
+	while (n < 0 && errno == EINTR);
+	if (n >= 0 || (errno != EXDEV && errno != EINVAL &&
+			  errno != EOPNOTSUPP && errno != ENOSYS))
+		return n;
+	do
+		n = pread(
+		    in, chunk, len < sizeof(chunk) ? len : sizeof(chunk), at);
+	while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		return n;
+	return pwrite(out, chunk, (size_t)n, at);
+}
+
+/* Copies the data ranges of in to out; holes stay holes. */
+static int copy_sparse(int in, int out, off_t size)
+{
+	off_t at = 0;
+
+	if (ftruncate(out, size) < 0)
+		return -1;
+	while (at < size) {
+		off_t data = lseek(in, at, SEEK_DATA), hole;
+
+		if (data < 0)
+			return errno == ENXIO ? 0 : -1;
+		hole = lseek(in, data, SEEK_HOLE);
+		if (hole < 0)
+			return -1;
+		for (at = data; at < hole;) {
+			ssize_t n = copy_some(in, out, at, (size_t)(hole - at));
+
+			if (n < 0)
+				return -1;
+			if (n == 0)
+				return 0; /* the file shrank meanwhile */
+			at += n;
+		}
+	}
+	return 0;
+}
+
+int file_clone(int srcdir, const char *src, int dstdir, const char *dst,
+    mode_t mode, struct err *err)
+{
+	AUTO_FD int in = -1, out = -1;
+	struct stat st;
+	int how = FILE_REFLINK;
+
+	in = openat(srcdir, src, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (in < 0 || fstat(in, &st) < 0)
+		return err_sys(err, errno, "%s: open", src);
+	out = openat(dstdir, dst, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+	if (out < 0)
+		return err_sys(err, errno, "%s: create", dst);
+	if (fchmod(out, mode) < 0) /* whatever the umask */
+		return err_sys(err, errno, "%s: chmod", dst);
+	if (ioctl(out, FICLONE, in) < 0) {
+		how = FILE_COPY;
+		if (copy_sparse(in, out, st.st_size) < 0) {
+			err_sys(err, errno, "%s: copy to %s", src, dst);
+			unlinkat(dstdir, dst, 0);
+			return -1;
+		}
+	}
+	return how;
+}
+
+#define BLOCK 4096
+
+/* Punches the zero blocks of data[0..n), which is at `at` of fd. */
+static void dig(int fd, const char *data, size_t n, off_t at)
+{
+	static const char zeros[BLOCK];
+	size_t start = 0;
+
+	/* A run of zero blocks is one call. */
+	for (size_t i = 0; i < n; i += BLOCK) {
+		size_t len = n - i < BLOCK ? n - i : BLOCK;
+
+		if (len == BLOCK && !memcmp(data + i, zeros, BLOCK))
+			continue;
+		if (i > start)
+			(void)fallocate(fd,
+			    FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			    at + (off_t)start, (off_t)(i - start));
+		start = i + len;
+	}
+	if (n > start)
+		(void)fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		    at + (off_t)start, (off_t)(n - start));
+}
+
+int file_dig_holes(int fd, const char *what, struct err *err)
+{
+	AUTO_FREE char *chunk = xmalloc(1 << 20);
+	off_t at = 0;
+
+	for (;;) {
+		off_t data = lseek(fd, at, SEEK_DATA);
+		ssize_t n;
+
+		if (data < 0)
+			return errno == ENXIO
+				   ? 0
+				   : err_sys(err, errno, "%s: SEEK_DATA", what);
+		at = data & ~(off_t)(BLOCK - 1);
+		n = pread(fd, chunk, 1 << 20, at);
+		if (n < 0)
+			return err_sys(err, errno, "%s: read", what);
+		if (n == 0)
+			return 0;
+		dig(fd, chunk, (size_t)n, at);
+		at += n;
+	}
+}
+
+int file_link_or_copy(int srcdir, const char *src, int dstdir, const char *dst,
+    mode_t mode, struct err *err)
+{
+	if (linkat(srcdir, src, dstdir, dst, 0) == 0)
+		return FILE_LINK;
+	if (errno != EXDEV && errno != EMLINK && errno != EPERM)
+		return err_sys(err, errno, "%s: link to %s", src, dst);
+	return file_clone(srcdir, src, dstdir, dst, mode, err);
+}
+
+int file_lock(
+    int fd, int how, int timeout_ms, const char *what, struct err *err)
+{
+	int64_t until = now_ms() + timeout_ms;
+	int wait = 1;
+
+	while (flock(fd, timeout_ms < 0 ? how : how | LOCK_NB) < 0) {
+		if (errno == EINTR)
+			continue;
+		if (errno != EWOULDBLOCK)
+			return err_sys(err, errno, "%s: lock", what);
+		if (now_ms() >= until)
+			return err_set(err, ERR_TIMEOUT,
+			    "%s: lock: held by another command", what);
+		sleep_ms(wait);
+		wait = wait < 20 ? wait * 2 : 20;
+	}
+	return 0;
+}
+
+static int64_t clock_ms(clockid_t id)
+{
+	struct timespec ts;
+
+	clock_gettime(id, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+int64_t now_ms(void)
+{
+	return clock_ms(CLOCK_MONOTONIC);
+}
+
+int64_t wall_ms(void)
+{
+	return clock_ms(CLOCK_REALTIME);
+}
+
+void sleep_ms(int ms)
+{
+	struct timespec ts = {ms / 1000, (long)(ms % 1000) * 1000000};
+
+	nanosleep(&ts, NULL);
+}
