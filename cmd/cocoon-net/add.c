@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * add: the record with every name, then leases, bridge, namespace, NICs. A
+ * failure undoes it all; a kill leaves a record, and `del` or gc go by that.
+ */
+#include <arpa/inet.h>
+#include <linux/netlink.h>
+#include <string.h>
+
+#include "builtin.h"
+#include "file.h"
+#include "net.h"
+#include "netns.h"
+#include "nic.h"
+#include "undo.h"
+
+struct add_opts {
+	bool ensure;
+};
+
+static const struct opt opts[] = {
+    {.name = "ensure",
+	.kind = OPT_FLAG,
+	.offset = offsetof(struct add_opts, ensure),
+	.help = "keep what is there, make what is missing"},
+};
+
+/* What the document wants. */
+struct wish {
+	const char *id;
+	size_t nics;
+	struct jstrs dns;
+	const char *dns_v[8];
+};
+
+/* One document's work; the undo step finds here what it needs. */
+struct job {
+	struct net *n;
+	const char *id;
+	struct stay stay;
+};
+
+static int read_dns(
+    const struct json_object *list, struct wish *w, struct err *err)
+{
+	unsigned char ignored[16];
+
+	for (size_t i = 0; i < jval_len(list); i++) {
+		const char *s = jval_str_at(list, i);
+
+		if (i >= ARRAY_LEN(w->dns_v))
+			return err_set(err, ERR_INPUT,
+			    ".spec.dns: more than %zu servers",
+			    ARRAY_LEN(w->dns_v));
+		if (!s || (inet_pton(AF_INET, s, ignored) != 1 &&
+			      inet_pton(AF_INET6, s, ignored) != 1))
+			return err_set(err, ERR_INPUT,
+			    ".spec.dns[%zu]: expected an IP address", i);
+		w->dns_v[i] = s;
+		w->dns.n = i + 1;
+	}
+	w->dns.v = w->dns_v;
+	return 0;
+}
+
+/* Before any side effect: what is not built here is refused. */
+static int read_wish(
+    const struct json_object *doc, struct wish *w, struct err *err)
+{
+	const struct json_object *spec = jval_get(doc, "spec");
+	const char *network = jval_str(spec, "network");
+	int64_t nics = jval_int(spec, "nics", jval_get(spec, "nics") ? -1 : 1);
+
+	*w = (struct wish){.id = doc_id(doc, err)};
+	if (!w->id)
+		return -1;
+	if (jval_get(spec, "network") && !network)
+		return err_set(
+		    err, ERR_INPUT, ".spec.network: expected string");
+	if (network && *network && strcmp(network, NET_NAME) != 0)
+		return err_set(err, ERR_UNSUPPORTED,
+		    ".spec.network: \"%.80s\": only the built-in network "
+		    "\"" NET_NAME "\" is supported here",
+		    network);
+	if (jval_len(jval_get(spec, "bridge")))
+		return err_set(err, ERR_UNSUPPORTED,
+		    ".spec.bridge: NICs on a bridge of the host are not "
+		    "supported here");
+	if (nics < 0 || nics > NET_MAX_NICS)
+		return err_set(err, ERR_INPUT,
+		    ".spec.nics: expected a whole number of at most %d",
+		    NET_MAX_NICS);
+	w->nics = (size_t)nics;
+	return read_dns(jval_get(spec, "dns"), w, err);
+}
+
+/* The context is opened by the first document that needs it. */
+static struct net *context(struct call *call, struct err *err)
+{
+	struct net *n = call->data;
+
+	if (n)
+		return n;
+	n = xcalloc(1, sizeof(*n));
+	if (net_open(n, true, err) < 0 || state_lock_shared(&n->st, err) < 0) {
+		net_close(n);
+		free_ptr(&n);
+		return NULL;
+	}
+	call->data = n;
+	return n;
+}
+
+static int undo_add(void *arg, struct err *err)
+{
+	struct job *job = arg;
+
+	netns_leave(&job->stay);
+	return net_remove(job->n, job->id, err) < 0 ? -1 : 0;
+}
+
+static int take_leases(struct job *job, const struct doc_net *net,
+    const struct builtin *b, struct err *err)
+{
+	const struct doc_nic *nics = net->nics.v;
+
+	for (size_t i = 0; i < net->nics.n; i++) {
+		uint32_t ip = nic_ip(&nics[i]);
+
+		if (!subnet_has(&b->subnet, ip) ||
+		    strcmp(nics[i].bridge ? nics[i].bridge : "", b->bridge))
+			return err_set(err, ERR_STATE,
+			    "%s: recorded as %s on %.15s, but the network is "
+			    "another one now; `cocoon-net del` and `add` again",
+			    nics[i].ifname, nics[i].addresses.v[0],
+			    nics[i].bridge ? nics[i].bridge : "?");
+		if (lease_take(job->n, ip, job->id, nics[i].ifname, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* In the VM's namespace; comes back in any case. */
+static int build_inside(
+    struct wire *w, struct job *job, const struct doc_net *net, struct err *err)
+{
+	const struct doc_nic *nics = net->nics.v;
+	int r = nl_open(&w->in, NETLINK_ROUTE, err);
+
+	for (size_t i = 0; r == 0 && i < net->nics.n; i++) {
+		r = tool_check(err);
+		if (r == 0)
+			r = nic_build(w, &nics[i], (int)i, err);
+	}
+	netns_leave(&job->stay);
+	nl_close(&w->in);
+	return r;
+}
+
+/* Leases, bridge, namespace, NICs. */
+static int build(struct job *job, struct wire *w, const struct doc_net *net,
+    struct builtin *b, struct err *err)
+{
+	AUTO_FD int ns = -1;
+	struct err e = {0};
+
+	if (take_leases(job, net, b, err) < 0 || tool_check(err) < 0)
+		return -1;
+	w->bridge = bridge_ensure(job->n, b, &w->host, err);
+	if (w->bridge < 0 || tool_check(err) < 0)
+		return -1;
+	ns = netns_open(job->id, &e);
+	if (ns < 0 && e.code != ERR_NOTFOUND) {
+		*err = e;
+		return -1;
+	}
+	if (ns >= 0) {
+		if (netns_enter(ns, &job->stay, err) < 0)
+			return -1;
+	} else {
+		ns = netns_make(job->id, &job->stay, err);
+		if (ns < 0)
+			return -1;
+	}
+	w->ns_fd = ns;
+	w->host_ns_fd = job->stay.back_fd;
+	return build_inside(w, job, net, err);
+}
+
+/* From nothing: chooses, claims, builds; undone when it fails. */
+static int claim_and_build(struct job *job, struct wire *w,
+    const struct doc_net *net, struct builtin *b, struct err *err)
+{
+	size_t mark = undo_mark();
+
+	if (record_claim(job->n, job->id, net, err) < 0)
+		return -1;
+	undo_push(undo_add, job, job->id);
+	if (tool_check(err) < 0 || build(job, w, net, b, err) < 0) {
+		undo_run(mark);
+		return -1;
+	}
+	undo_forget(mark);
+	return 0;
+}
+
+static int add_new(struct job *job, struct wire *w, const struct wish *wish,
+    struct json_object *doc, struct err *err)
+{
+	uint32_t ips[NET_MAX_NICS];
+	struct net_plan p = {0};
+	struct builtin b;
+
+	w->fresh = true;
+	if (builtin_get(job->n, &w->host, &b, err) < 0 ||
+	    lease_pick(job->n, &b.subnet, wish->nics, ips, err) < 0)
+		return -1;
+	plan_make(&p, job->id, &b, ips, wish->nics, &wish->dns);
+	if (claim_and_build(job, w, &p.net, &b, err) < 0)
+		return -1;
+	lease_set_last(job->n, ips[wish->nics - 1]);
+	doc_put(doc, "net", &doc_net_table, &p.net);
+	return 0;
+}
+
+/*
+ * After a reboot, or anything else: the record says what should be there; the
+ * document does where there is no record.
+ */
+static int ensure(struct job *job, struct wire *w, const struct wish *wish,
+    struct json_object *doc, struct err *err)
+{
+	AUTO_JSON struct json_object *record = NULL;
+	struct builtin b;
+	struct doc_net net;
+	int r = record_read(job->n, job->id, &record, &net, err);
+
+	if (r < 0)
+		return -1;
+	if (r == 0 && !jval_get(doc, "net"))
+		return add_new(job, w, wish, doc, err);
+	if (r == 0 && (doc_bind(doc, "net", &doc_net_table, &net, err) < 0 ||
+			  nics_valid(job->id, &net, err) < 0))
+		return -1;
+	if (net.nics.n == 0)
+		return 0;
+	if (builtin_get(job->n, &w->host, &b, err) < 0)
+		return -1;
+	if (r == 0 && claim_and_build(job, w, &net, &b, err) < 0)
+		return -1;
+	if (r > 0 && build(job, w, &net, &b, err) < 0)
+		return -1;
+	doc_put(doc, "net", &doc_net_table, &net);
+	return 0;
+}
+
+static int add_locked(struct call *call, struct net *n, const struct wish *wish,
+    struct json_object *doc, struct err *err)
+{
+	const struct add_opts *o = call->opts;
+	struct job job = {n, wish->id, STAY_NONE};
+	struct wire w = {.id = wish->id, .ns_fd = -1};
+	int r = nl_open(&w.host, NETLINK_ROUTE, err);
+
+	if (r == 0)
+		r = o->ensure ? ensure(&job, &w, wish, doc, err)
+			      : add_new(&job, &w, wish, doc, err);
+	if (r == 0 && !o->ensure)
+		doc_made_add(doc, "net");
+	netns_leave(&job.stay);
+	nl_close(&w.host);
+	return r;
+}
+
+static int add_filter(
+    struct call *call, struct json_object *doc, struct err *err)
+{
+	const struct add_opts *o = call->opts;
+	struct doc_net none = {.by = state_by_dispatcher() ? "cocoon" : "hand"};
+	bool has = jval_get(doc, "net");
+	struct wish wish;
+	struct net *n;
+	int r;
+
+	if (read_wish(doc, &wish, err) < 0)
+		return -1;
+	if (has && !o->ensure)
+		return err_set(err, ERR_STATE,
+		    "vm %s: .net is there already; `add --ensure` checks it",
+		    wish.id);
+	if (!has && !wish.nics) {
+		doc_put(doc, "net", &doc_net_table, &none);
+		return 0;
+	}
+	if (has && !jval_len(jval_get(jval_get(doc, "net"), "nics")))
+		return 0;
+	n = context(call, err);
+	if (!n || net_lock(n, err) < 0)
+		return -1;
+	r = add_locked(call, n, &wish, doc, err);
+	net_unlock(n);
+	return r;
+}
+
+/* The document could not be handed on: nobody will know of this network. */
+static void add_undo(struct call *call, struct json_object *doc)
+{
+	const struct add_opts *o = call->opts;
+	struct net *n = call->data;
+	struct err err = {0};
+	const char *id = doc_id(doc, &err);
+	struct job job = {n, id, STAY_NONE};
+	size_t mark = undo_mark();
+
+	if (o->ensure || !n || !id || !doc_made_has(doc, "net") ||
+	    net_lock(n, &err) < 0)
+		return;
+	undo_push(undo_add, &job, id);
+	undo_run(mark);
+	net_unlock(n);
+}
+
+static int add_finish(struct call *call, struct err *err)
+{
+	struct net *n = call->data;
+
+	(void)err;
+	if (n)
+		net_close(n);
+	free_ptr(&n);
+	call->data = NULL;
+	return 0;
+}
+
+const struct verb verb_add = {
+    .name = "add",
+    .summary = "Make the network of a VM; writes .net.",
+    .max_args = 0,
+    .opts = opts,
+    .n_opts = ARRAY_LEN(opts),
+    .opts_size = sizeof(struct add_opts),
+    .emits = true,
+    .changes = true,
+    .filter = add_filter,
+    .undo = add_undo,
+    .finish = add_finish,
+};

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * net.ipv4.ip_forward belongs to the host (its network namespace), not to a
+ * root directory: what it was is remembered in /run/cocoon, in a file named
+ * after the namespace that holds the boot id, for whichever installation
+ * removes the last cocoon bridge. A lock orders that with the making of one.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "builtin.h"
+#include "file.h"
+#include "proc.h"
+
+#define SYSCTL "/proc/sys/net/ipv4/ip_forward"
+#define LOCK_MS 60000
+
+int forward_lock(struct err *err)
+{
+	const char *base = getenv("COCOON_STATE_RUN");
+	AUTO_FD int fd = -1;
+
+	if (!base || !*base)
+		base = "/run/cocoon";
+	if (mkdir(base, 0755) < 0 && errno != EEXIST)
+		return err_sys(err, errno, "%s: mkdir", base);
+	fd = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(err, errno, "%s: open", base);
+	if (file_lock(fd, LOCK_EX, LOCK_MS, base, err) < 0)
+		return -1;
+	return take_fd(&fd);
+}
+
+static void memory_name(char out[48])
+{
+	struct stat st = {0};
+
+	if (stat("/proc/thread-self/ns/net", &st) < 0)
+		st.st_ino = 0;
+	snprintf(out, 48, "ip-forward.%llu", (unsigned long long)st.st_ino);
+}
+
+bool forward_is_on(void)
+{
+	AUTO_FD int fd = open(SYSCTL, O_RDONLY | O_CLOEXEC);
+	char c;
+
+	return fd >= 0 && read(fd, &c, 1) == 1 && c != '0';
+}
+
+static int set(const char *value, struct err *err)
+{
+	AUTO_FD int fd = open(SYSCTL, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write_all(fd, value, 1) < 0)
+		return err_sys(err, errno, SYSCTL ": write %s", value);
+	return 0;
+}
+
+int forward_on(int lock_dir, struct err *err)
+{
+	const char *boot = proc_boot_id();
+	AUTO_FD int fd = -1;
+	char name[48];
+
+	if (forward_is_on())
+		return 0;
+	memory_name(name);
+	/* Written in place: until it is whole, nothing was changed. */
+	fd = openat(lock_dir, name,
+	    O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0 || write_all(fd, boot, strlen(boot)) < 0)
+		return err_sys(err, errno, "%s: write", name);
+	return set("1", err);
+}
+
+static int is_cocoon_bridge(const struct nl_link *link, void *arg)
+{
+	bool *any = arg;
+
+	*any |= !strcmp(link->kind, "bridge") &&
+		!strncmp(link->alias, "cocoon:", 7);
+	return *any;
+}
+
+int forward_restore(int lock_dir, struct nl *host, struct err *err)
+{
+	AUTO_BUF struct buf text = {0};
+	const char *boot = proc_boot_id();
+	struct err e = {0};
+	bool any = false;
+	char name[48];
+
+	memory_name(name);
+	if (file_read(lock_dir, name, &text, 100, &e) < 0) {
+		if (e.code == ERR_NOTFOUND)
+			return 0;
+		*err = e;
+		return -1;
+	}
+	if (nl_link_each(host, is_cocoon_bridge, &any, err) < 0)
+		return -1;
+	if (any)
+		return 0;
+	/* From before a reboot: the value of today is not ours. */
+	if (text.len == strlen(boot) && !memcmp(text.data, boot, text.len) &&
+	    forward_is_on() && set("0", err) < 0)
+		return -1;
+	if (unlinkat(lock_dir, name, 0) < 0 && errno != ENOENT)
+		return err_sys(err, errno, "%s: unlink", name);
+	return 0;
+}

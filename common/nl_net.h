@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Addresses, routes, traffic control, nftables: as much of each as the wires
+ * of a VM need. What says "queued" wants an nl_do.
+ */
+#ifndef COCOON_NL_NET_H
+#define COCOON_NL_NET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "err.h"
+#include "nl.h"
+
+/* ---- nl_addr.c, nl_route.c: IPv4; addresses in host byte order ---- */
+
+void nl_addr_add4(struct nl *nl, int index, uint32_t addr, int prefix);
+/* 1 the device has this address, 0 not, -1. */
+int nl_addr_has4(
+    struct nl *nl, int index, uint32_t addr, int prefix, struct err *err);
+
+struct nl_route4 {
+	uint32_t dst;
+	int prefix, oif; /* oif 0: none or several */
+};
+
+/* The main table's unicast routes. */
+int nl_route_each4(struct nl *nl,
+    int (*fn)(const struct nl_route4 *route, void *arg), void *arg,
+    struct err *err);
+
+/* ---- nl_tc.c ---- */
+
+/* Queued. Everything that comes in at one device goes out at the other. */
+void nl_tc_add_ingress(struct nl *nl, int index);
+void nl_tc_del_ingress(struct nl *nl, int index);
+void nl_tc_add_redirect(struct nl *nl, int from, int to);
+/* 1 yes, 0 no, -1. */
+int nl_tc_has_ingress(struct nl *nl, int index, struct err *err);
+int nl_tc_has_redirect(struct nl *nl, int from, int to, struct err *err);
+/* Pure: the device that a filter message redirects to, 0 if it does not. */
+int nl_tc_parse_redirect(const struct nlmsghdr *msg);
+
+/* ---- nl_nft.c: tables of family inet; the socket is NETLINK_NETFILTER ---- */
+
+/* 1 there, 0 not, -1. *ours: its comment is the given one. */
+int nl_nft_table_get(struct nl *nl, const char *name, const char *comment,
+    bool *ours, struct err *err);
+/* With all that is in it. Queued as a transaction of its own. */
+void nl_nft_table_del(struct nl *nl, const char *name);
+
+#endif
