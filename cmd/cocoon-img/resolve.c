@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* resolve: from .spec.image to .image. It takes no lock: who uses the paths
+ * holds the root lock, and links them before it lets go. */
+#include <string.h>
+
+#include "img.h"
+#include "ref.h"
+
+struct resolve_opts {
+	const char *pull;
+};
+
+static const struct resolve_opts defaults = {.pull = "missing"};
+static const struct opt opts[] = {
+    {.name = "pull",
+	.kind = OPT_ENUM,
+	.metavar = "missing|always|never",
+	.offset = offsetof(struct resolve_opts, pull),
+	.help = "when to ask the registry (default: missing)"},
+};
+
+static int look_up(const struct resolve_opts *o, const char *ref,
+    struct json_object **out, struct err *err)
+{
+	AUTO_STORE struct store s = STORE_NONE;
+	AUTO_IMAGE struct image img = {0};
+	AUTO_STRV struct strv paths = {0};
+
+	if (!strcmp(o->pull, "always"))
+		return err_set(err, ERR_UNSUPPORTED,
+		    "image \"%.100s\": --pull always: this build has no "
+		    "registry client; import the image and use --pull missing",
+		    ref);
+	if (store_open(&s, false, err) < 0 ||
+	    ref_open(&s, ref, &img, err) < 0 ||
+	    image_paths(&s, &img.doc, &paths, err) < 0)
+		return -1;
+	*out = jbuild(&doc_image_table, &img.doc);
+	return 0;
+}
+
+static int resolve_filter(
+    struct call *call, struct json_object *doc, struct err *err)
+{
+	struct json_object *image;
+	struct doc_spec spec;
+
+	if (doc_bind(doc, "spec", &doc_spec_table, &spec, err) < 0)
+		return -1;
+	if (!spec.image)
+		return err_set(err, ERR_INPUT, ".spec.image: missing");
+	if (look_up(call->opts, spec.image, &image, err) < 0)
+		return -1;
+	jval_set(doc, "image", image);
+	return 0;
+}
+
+static int resolve_run(struct call *call, struct err *err)
+{
+	for (size_t i = 0; i < call->args.n; i++) {
+		struct json_object *image;
+
+		if (look_up(call->opts, call->args.v[i], &image, err) < 0)
+			return -1;
+		jval_print(image, &call->out);
+		buf_ch(&call->out, '\n');
+		jval_put(image);
+	}
+	return 0;
+}
+
+const struct verb verb_resolve = {
+    .name = "resolve",
+    .summary = "adds .image: which bytes .spec.image is; or prints IMAGE's",
+    .operands = "[IMAGE...]",
+    .max_args = -1,
+    .opts = opts,
+    .n_opts = ARRAY_LEN(opts),
+    .opts_size = sizeof(struct resolve_opts),
+    .defaults = &defaults,
+    .emits = true,
+    .filter = resolve_filter,
+    .run = resolve_run,
+};
