@@ -111,7 +111,7 @@ static NORETURN void child(const struct proc *p, const char *path, char **env,
 	sigset_t none;
 
 	sigemptyset(&none);
-	for (int sig = 1; sig < 32; sig++)
+	for (int sig = 1; sig <= 64; sig++)
 		signal(sig, SIG_DFL);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (p->die_with_us && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)

@@ -41,7 +41,7 @@ static const struct opt global_opts[] = {
 static void on_signal(int sig)
 {
 	(void)sig;
-	interrupted = 1;
+	interrupted++;
 }
 
 bool tool_interrupted(void)
@@ -86,7 +86,13 @@ static void hold_signals(void)
 
 	for (size_t i = 0; i < ARRAY_LEN(sigs); i++)
 		sigaction(sigs[i], &sa, NULL);
-	signal(SIGPIPE, SIG_IGN);
+}
+
+static bool is_pipe(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode);
 }
 
 static void undo_all(void)
@@ -186,9 +192,11 @@ static void filter_one(struct call *call, struct json_object *doc)
 {
 	struct err err = {0};
 
-	if (!call->verb->takes_errors && doc_error(doc, &err)) {
-		if (!call->status)
-			call->status = (int)err.code;
+	bool failed = doc_error(doc, &err);
+
+	if (failed && !call->status)
+		call->status = (int)err.code;
+	if (failed && !call->verb->takes_errors) {
 		if (tool_emit(doc, &err) < 0 && !call->status)
 			call->status = ERR_FAILED;
 		return;
@@ -258,6 +266,16 @@ static int take_documents(
 	return 0;
 }
 
+/*
+ * A signal is for all stages, and what the ones in front of us have to undo
+ * comes down the pipe: it must not end here. A second signal ends us.
+ */
+static bool goes_on(const struct call *call)
+{
+	return !interrupted || call->verb->takes_errors ||
+	       (interrupted == 1 && is_pipe(STDIN_FILENO));
+}
+
 static int read_documents(struct call *call, int *count, struct err *err)
 {
 	AUTO_BUF struct buf in = {0};
@@ -268,8 +286,8 @@ static int read_documents(struct call *call, int *count, struct err *err)
 		buf_reserve(&in, 65536);
 		n = read(STDIN_FILENO, in.data + in.len, in.cap - in.len - 1);
 		if (n < 0 && errno == EINTR) {
-			if (!call->verb->takes_errors && tool_check(err) < 0)
-				return -1;
+			if (!goes_on(call))
+				return tool_check(err);
 			continue;
 		}
 		if (n < 0)
@@ -369,17 +387,10 @@ static void apply_globals(const struct globals *g)
 		log_set_level(g->verbose > 1 ? LOG_DEBUG_ : LOG_INFO_);
 }
 
-static bool stdout_is_pipe(void)
-{
-	struct stat st;
-
-	return fstat(STDOUT_FILENO, &st) == 0 && S_ISFIFO(st.st_mode);
-}
-
 /* A usage error, too, is a line of the stream when stdout is a pipe. */
 static void say_usage_error(struct call *call, struct err *err)
 {
-	if (stdout_is_pipe()) {
+	if (is_pipe(STDOUT_FILENO)) {
 		tool_fail(call, NULL, err);
 		return;
 	}
@@ -394,7 +405,7 @@ static int say_no_verb(const struct tool *tool, const struct err *err)
 	struct err ignored;
 
 	log_error(NULL, err);
-	if (!stdout_is_pipe())
+	if (!is_pipe(STDOUT_FILENO))
 		return ERR_USAGE;
 	doc = jval_object();
 	jval_set_int(doc, "v", 1);
@@ -421,12 +432,15 @@ static int call_verb(struct call *call)
 	struct err err = {0};
 	int r;
 
-	if (call->verb->changes) {
+	bool filter = wants_filter(call);
+
+	if (call->verb->changes || (filter && is_pipe(STDIN_FILENO)))
 		hold_signals();
+	if (call->verb->changes) {
+		signal(SIGPIPE, SIG_IGN);
 		xalloc_exit_hook = undo_all;
 	}
-	r = wants_filter(call) ? run_filter(call, &err)
-			       : call->verb->run(call, &err);
+	r = filter ? run_filter(call, &err) : call->verb->run(call, &err);
 	if (r < 0)
 		tool_fail(call, NULL, &err);
 	if (tool_flush(call, &err) < 0) {

@@ -223,6 +223,7 @@ static void signals(void)
 	AUTO_PROC struct proc p;
 	AUTO_BUF struct buf out = {0};
 	struct err err = {0};
+	unsigned long long blocked = 1, ignored = 1;
 	sigset_t some;
 
 	sigemptyset(&some);
@@ -231,7 +232,9 @@ static void signals(void)
 	signal(SIGPIPE, SIG_IGN);
 	sh(&p, "grep -E 'Sig(Blk|Ign)' /proc/self/status | cut -f 2");
 	proc_run(&p, NULL, 0, &out, 400, 10000, &err);
-	is_str(out.data, "0000000000000000\n0000000000000000\n",
+	/* 32 and 33 are the C library's: it lets nobody change them. */
+	ok(sscanf(out.data, "%llx %llx", &blocked, &ignored) == 2 &&
+		!(blocked & ~(3ULL << 31)) && !(ignored & ~(3ULL << 31)),
 	    "nothing blocked, nothing ignored");
 	sigprocmask(SIG_UNBLOCK, &some, NULL);
 	signal(SIGPIPE, SIG_DFL);
