@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* The files of a VM, and what a VM takes of the host. */
+#ifndef COCOON_DISKS_H
+#define COCOON_DISKS_H
+
+#include "hv.h"
+
+int disks_create(const struct vm *vm, int run_fd, int pin_fd, struct err *err);
+int disks_pin(const struct vm *vm, int pin_fd, struct err *err);
+/* Names in N/ that are links to pin/: made anew. */
+int disks_link(const struct vm *vm, int run_fd, int pin_fd, struct err *err);
+/* Gives the VM's own files to uid, through descriptors (0: back to root). */
+int disks_chown(const struct vm *vm, int run_fd, uid_t uid, struct err *err);
+int disks_seed(const struct vm *vm, int run_fd, struct err *err);
+/* Sockets, memory and state files of a dead VM. */
+void disks_clean(int run_fd);
+
+/* slot.c: a uid (1900000000 + slot) for the VM while it runs. */
+#define SLOT_UID_BASE 1900000000U
+#define SLOT_COUNT 100000U
+int slot_claim(const struct vm *vm, uid_t *uid, struct err *err);
+void slot_release(const struct vm *vm, uid_t uid);
+/* Removes this root's slots whose VM is not live. Returns how many. */
+int slot_gc(struct state *st, bool dry_run, struct err *err);
+/* /run/cocoon (COCOON_STATE_RUN), made if missing; a directory in it. */
+int host_dir(const char *name, struct err *err);
+
+/* probe.c: what is cached per host. */
+int probe_version(
+    const char *binary, const char *pattern, char out[64], struct err *err);
+/* True if KVM runs a stock kernel for an unprivileged VMM; why: else. */
+bool probe_kvm(const char *qemu, const char *kernel, char why[200]);
+/* Access to a device node by its group, for a process of no privileges. */
+bool probe_node(const char *path, gid_t *group);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* What the verbs of cocoon-hv share. */
+#ifndef COCOON_HV_H
+#define COCOON_HV_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "doc.h"
+#include "state.h"
+#include "tool.h"
+
+extern const struct verb verb_spec, verb_plan, verb_get, verb_create,
+    verb_start, verb_stop, verb_wait, verb_list, verb_inspect, verb_status,
+    verb_console, verb_logs, verb_rm, verb_debug, verb_gc, verb_doctor,
+    verb_report;
+
+/* One VM, opened: its directory, its lock if taken, its record, bound. */
+struct vm {
+	struct state st;
+	int fd;      /* vm/ID */
+	int lock_fd; /* -1: not locked */
+	char id[STATE_ID_LEN + 1];
+	struct json_object *doc;
+	struct doc_vm vm;
+	struct doc_spec spec;
+	struct doc_image image;
+	struct doc_plan plan;
+	struct doc_net net;
+	struct doc_boot boot;
+	struct doc_hv hv;
+};
+
+#define VM_NONE                                           \
+	{                                                 \
+		.st = STATE_NONE, .fd = -1, .lock_fd = -1 \
+	}
+#define VM_LOCK_MS 60000
+
+/* Opens by reference and, with lock_ms >= 0, locks. vm_close in any case. */
+int vm_open(struct vm *vm, const char *ref, int lock_ms, struct err *err);
+void vm_close(struct vm *vm);
+#define AUTO_VM CLEANUP(vm_close)
+/* Binds all members of vm->doc again after it changed. */
+int vm_bind(struct vm *vm, struct err *err);
+/* Writes vm->doc as vm.json, less what is derived. */
+int vm_save(struct vm *vm, bool durable, struct err *err);
+/* Removes a VM by id, running or not; its VMM is killed. */
+int vm_remove(const char *id, struct err *err);
+/* The ids of references, one for each; one bad reference fails them all. */
+int vm_resolve_all(const struct strv *refs, struct strv *ids, struct err *err);
+/* True if ids[i] stands in front of i, too: that VM is done already. */
+bool vm_seen_before(const struct strv *ids, size_t i);
+/* "vm/ID/N", opened beneath; N as in the record. */
+int vm_run_dir(const struct vm *vm, struct err *err);
+
+/*
+ * launch.c: starts the VM, whose lock is held. Without wait a monitor is
+ * forked and stays; with wait this process is the monitor: locks are dropped,
+ * *status is how the VM ended, and the VM's directory may be gone.
+ */
+int launch_vm(struct vm *vm, bool wait, int *status, struct err *err);
+
+/* The client side of console.sock and the like: connects to a socket in
+ * the directory, however deep that is. */
+int socket_connect(int dirfd, const char *name, struct err *err);
+int socket_listen(int dirfd, const char *name, struct err *err);
+
+/* show.c: one VM for people */
+void show_ips(const struct doc_net *net, struct buf *out);
+void show_time(uint64_t ms, char out[32]);
+
+#endif

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+/* The QEMU backend: needs nothing but a distribution package, no KVM. */
+#include <stdio.h>
+#include <string.h>
+
+#include "disks.h"
+#include "qmp.h"
+#include "vmm.h"
+
+#define MIB (UINT64_C(1) << 20)
+/* Slots 3.. of pcie.0, eight functions each; 1 and 2 are chipset and rng. */
+#define FIRST_SLOT 3
+#define LAST_SLOT 28
+
+static int qemu_version(const char *binary, char out[64], struct err *err)
+{
+	return probe_version(binary, "QEMU emulator version ", out, err);
+}
+
+/*
+ * Disks and NICs are functions of multi-function slots, so that an image of
+ * many layers does not run out of the 32 slots of the root bus. Hot-plug is
+ * not lost: it never was there on pcie.0.
+ */
+static void pci_address(size_t index, char out[48])
+{
+	unsigned int slot = FIRST_SLOT + (unsigned int)(index / 8);
+
+	snprintf(out, 48, "addr=0x%x.0x%x,multifunction=on", slot,
+	    (unsigned int)(index % 8));
+}
+
+static void add_disk(
+    const struct doc_disk *d, size_t i, uint64_t queue_size, struct strv *out)
+{
+	char addr[48];
+
+	pci_address(i, addr);
+	strv_add(out, "-drive");
+	strv_addf(out, "file=%s,format=%s,if=none,id=d%zu%s%s%s", d->file,
+	    d->format, i,
+	    /* A base may be locked for writing by nobody; do not even ask. */
+	    d->ro ? ",readonly=on,file.locking=off" : "",
+	    d->direct ? ",cache.direct=on" : "",
+	    d->ro ? "" : ",discard=unmap,detect-zeroes=off");
+	strv_add(out, "-device");
+	strv_addf(out, "virtio-blk-pci,drive=d%zu,id=disk%zu,%s", i, i, addr);
+	if (d->serial) {
+		char *last = out->v[out->n - 1];
+
+		out->v[out->n - 1] = xasprintf("%s,serial=%s", last, d->serial);
+		free_ptr(&last);
+	}
+	if (queue_size) {
+		char *last = out->v[out->n - 1];
+
+		out->v[out->n - 1] = xasprintf(
+		    "%s,queue-size=%llu", last, (unsigned long long)queue_size);
+		free_ptr(&last);
+	}
+}
+
+/* virtio-net takes ring sizes of 256 to 1024, powers of two. */
+static unsigned int net_ring(uint64_t wish)
+{
+	unsigned int n = 256;
+
+	while (n < wish && n < 1024)
+		n *= 2;
+	return n;
+}
+
+static void add_nic(const struct vm *vm, const struct doc_nic *nic, size_t i,
+    const char *backend, struct strv *out)
+{
+	char addr[48];
+
+	pci_address(vm->plan.disks.n + i, addr);
+	strv_add(out, "-netdev");
+	strv_addf(out, "%s,id=n%zu", backend, i);
+	strv_add(out, "-device");
+	strv_addf(out,
+	    "virtio-net-pci,netdev=n%zu,id=nic%zu,mac=%s,%s,romfile=%s"
+	    ",rx_queue_size=%u,host_mtu=%llu",
+	    i, i, nic->mac, addr, "", net_ring(vm->spec.queue_size),
+	    (unsigned long long)(nic->mtu ? nic->mtu : 1500));
+}
+
+/* What a start and a script share. */
+static void machine(const struct vm *vm, struct strv *out)
+{
+	bool kvm = vm->plan.accel && !strcmp(vm->plan.accel, "kvm");
+
+	strv_add(out, vm->plan.binary);
+	strv_add(out, "-name");
+	strv_add(out, vm->vm.name);
+	strv_add(out, "-nodefaults");
+	strv_add(out, "-no-user-config");
+	strv_add(out, "-display");
+	strv_add(out, "none");
+	strv_add(out, "-machine");
+	strv_add(out, "q35,usb=off,smm=off");
+	strv_add(out, "-accel");
+	strv_add(out, kvm ? "kvm" : "tcg");
+	strv_add(out, "-cpu");
+	/* TCG runs `rep stosb` of a page with code on it a byte at a time:
+	 * a Linux guest loses 5 s of its boot clearing such pages. */
+	strv_add(out, kvm ? "host" : "max,-erms");
+	strv_add(out, "-smp");
+	strv_addf(out, "%llu", (unsigned long long)vm->plan.cpu);
+	strv_add(out, "-m");
+	strv_addf(out, "%lluM", (unsigned long long)(vm->plan.memory / MIB));
+	strv_add(out, "-device");
+	strv_add(out, "virtio-rng-pci,addr=0x2.0x0");
+	strv_add(out, "-kernel");
+	strv_add(out, "kernel");
+	strv_add(out, "-initrd");
+	strv_add(out, "initrd");
+	if (vm->boot.cmdline) {
+		strv_add(out, "-append");
+		strv_add(out, vm->boot.cmdline);
+	}
+}
+
+static void disks(const struct vm *vm, struct strv *out)
+{
+	const struct doc_disk *d = vm->plan.disks.v;
+
+	for (size_t i = 0; i < vm->plan.disks.n; i++)
+		add_disk(&d[i], i, vm->spec.disk_queue_size, out);
+}
+
+static void chardev(struct strv *out, const char *id, int fd, bool listening)
+{
+	strv_add(out, "-chardev");
+	strv_addf(out, "socket,id=%s,fd=%d%s", id, fd,
+	    listening ? ",server=on,wait=off" : "");
+}
+
+static void qemu_argv(
+    const struct vm *vm, const struct vmm_fds *fds, struct strv *out)
+{
+	const struct doc_nic *nics = vm->net.nics.v;
+
+	machine(vm, out);
+	disks(vm, out);
+	for (size_t i = 0; i < fds->n_taps; i++) {
+		AUTO_FREE char *tap =
+		    xasprintf("tap,fd=%d,vhost=off", fds->taps[i]);
+
+		add_nic(vm, &nics[i], i, tap, out);
+	}
+	chardev(out, "con", fds->console, false);
+	strv_add(out, "-serial");
+	strv_add(out, "chardev:con");
+	chardev(out, "api", fds->api, true);
+	strv_add(out, "-mon");
+	strv_add(out, "chardev=api,mode=control");
+	chardev(out, "ev", fds->events, false);
+	strv_add(out, "-mon");
+	strv_add(out, "chardev=ev,mode=control");
+	strv_add(out, "-sandbox");
+	strv_add(out, "on,obsolete=deny,elevateprivileges=deny,spawn=deny,"
+		      "resourcecontrol=deny");
+	strv_add(out, "-S");
+}
+
+void script_quote(const char *s, struct buf *out)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
+				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789-_=.,/:+%@";
+
+	if (*s && strspn(s, plain) == strlen(s)) {
+		buf_str(out, s);
+		return;
+	}
+	buf_ch(out, '\'');
+	for (; *s; s++)
+		if (*s == '\'')
+			buf_str(out, "'\\''");
+		else
+			buf_ch(out, *s);
+	buf_ch(out, '\'');
+}
+
+/* Options of one argument each stand on a line of their own. */
+static void qemu_script(const struct vm *vm, struct buf *out)
+{
+	AUTO_STRV struct strv argv = {0};
+
+	machine(vm, &argv);
+	disks(vm, &argv);
+	strv_add(&argv, "-serial");
+	strv_add(&argv, "mon:stdio");
+	for (size_t i = 0; i < argv.n; i++) {
+		if (i)
+			buf_str(out, argv.v[i][0] == '-' ? " \\\n    " : " ");
+		script_quote(argv.v[i], out);
+	}
+	buf_ch(out, '\n');
+}
+
+static int qemu_ready(int fd, int timeout_ms, struct err *err)
+{
+	return qmp_hello(fd, timeout_ms, err);
+}
+
+static int qemu_resume(int fd, int timeout_ms, struct err *err)
+{
+	return qmp_command(fd, "cont", timeout_ms, NULL, err);
+}
+
+static int qemu_stop(int fd, struct err *err)
+{
+	return qmp_send(fd, "system_powerdown", err);
+}
+
+/* SHUTDOWN's reason (qapi/run-state.json, ShutdownCause) in our words. */
+static const char *reason_of(const struct json_object *data)
+{
+	static const char *const known[][2] = {
+	    {"guest-shutdown", "shutdown"},
+	    {"guest-reset", "reset"},
+	    {"guest-panic", "panic"},
+	    {"host-qmp-quit", "stopped"},
+	    {"host-signal", "stopped"},
+	    {"host-error", "failed"},
+	};
+	const char *r = jval_str(data, "reason");
+
+	for (size_t i = 0; r && i < ARRAY_LEN(known); i++)
+		if (!strcmp(known[i][0], r))
+			return known[i][1];
+	return "unknown";
+}
+
+static int qemu_event(int fd, struct buf *in, const char **reason)
+{
+	struct err err;
+
+	for (;;) {
+		AUTO_JSON struct json_object *v = qmp_read(fd, in, 0, &err);
+		const char *event = jval_str(v, "event");
+
+		if (!v)
+			return err.code == ERR_TIMEOUT ? 0 : -1;
+		if (event && !strcmp(event, "SHUTDOWN"))
+			*reason = reason_of(jval_get(v, "data"));
+	}
+}
+
+static int qemu_powerdown(int api_fd, int timeout_ms, struct err *err)
+{
+	if (qmp_hello(api_fd, timeout_ms, err) < 0)
+		return -1;
+	return qmp_command(api_fd, "system_powerdown", timeout_ms, NULL, err);
+}
+
+const struct vmm vmm_qemu = {
+    .name = "qemu",
+    .program = "qemu-system-x86_64",
+    .caps = VMM_OCI | VMM_SERIALS | VMM_TCG,
+    .max_disks = (LAST_SLOT - FIRST_SLOT + 1) * 8 - 16,
+    .version = qemu_version,
+    .argv = qemu_argv,
+    .script = qemu_script,
+    .ready = qemu_ready,
+    .resume = qemu_resume,
+    .stop = qemu_stop,
+    .event = qemu_event,
+    .powerdown = qemu_powerdown,
+};

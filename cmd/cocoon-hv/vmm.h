@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A hypervisor backend: a table of operations. What a backend cannot do is a
+ * missing capability bit, which plan checks; nothing is found out by trial.
+ */
+#ifndef COCOON_VMM_H
+#define COCOON_VMM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "hv.h"
+
+enum vmm_caps {
+	VMM_OCI = 1,      /* direct kernel boot */
+	VMM_CLOUDIMG = 2, /* firmware boot */
+	VMM_WINDOWS = 4,
+	VMM_SERIALS = 8, /* virtio-blk serial numbers */
+	VMM_TCG = 16,    /* works without KVM */
+};
+
+/* Descriptors under their own numbers in the VMM; -1: not used. */
+struct vmm_fds {
+	int api;     /* listening socket N/api.sock */
+	int events;  /* socket: the monitor's own API connection */
+	int console; /* socket: the serial port */
+	int taps[16];
+	size_t n_taps;
+};
+
+struct vmm {
+	const char *name;    /* qemu */
+	const char *program; /* looked up in PATH */
+	unsigned int caps;
+	unsigned int max_disks;
+	/* The version of the binary, cached. */
+	int (*version)(const char *binary, char out[64], struct err *err);
+	/* argv of a cold boot, run in vm/ID/N. */
+	void (*argv)(
+	    const struct vm *vm, const struct vmm_fds *fds, struct strv *out);
+	/* The same VM by hand, as a shell script. */
+	void (*script)(const struct vm *vm, struct buf *out);
+
+	/* On the monitor's connection; -1 with a reason within timeout_ms. */
+	int (*ready)(int fd, int timeout_ms, struct err *err);
+	int (*resume)(int fd, int timeout_ms, struct err *err);
+	/* Asks the guest to shut down; the answer is not waited for. */
+	int (*stop)(int fd, struct err *err);
+	/*
+	 * Reads what came on the monitor's connection: an event that tells
+	 * why the VM ends sets *reason (a constant). -1: it was closed.
+	 */
+	int (*event)(int fd, struct buf *in, const char **reason);
+
+	/* By api.sock, from other processes. */
+	int (*powerdown)(int api_fd, int timeout_ms, struct err *err);
+};
+
+/* A word as the shell reads it back. */
+void script_quote(const char *word, struct buf *out);
+
+extern const struct vmm vmm_qemu;
+/* NULL-terminated, in the order that `auto` prefers. */
+extern const struct vmm *const vmms[];
+const struct vmm *vmm_find(const char *name);
+
+#endif
