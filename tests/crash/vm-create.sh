@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash disable=SC2016,SC2034
+# vm create, killed in any stage; the same again if it was not committed. A VM
+# that was there stays.
+NEEDS="cocoon cocoon-hv cocoon-net cocoon-img cocoon-hint cc ld
+	qemu-system-x86_64 mkfs.ext4"
+COMMAND='cocoon vm create --name new --memory 64M --storage 64M mini'
+
+prepare() {
+	prepare_mini
+}
+
+setup() {
+	copy_mini
+	cocoon vm create --name kept --memory 64M --storage 64M mini >/dev/null
+	host_state >"$W/before"
+	root_state >"$W/before-root"
+}
+
+next() {
+	cocoon vm list >/dev/null || return
+	# What was not killed may still be about to commit it.
+	there new || sh -c "$COMMAND" >/dev/null || there new || return
+	cocoon vm rm new
+}
+
+check() {
+	same host_state "$(cat "$W/before")"
+	same root_state "$(cat "$W/before-root")"
+	there kept || echo "the other VM is gone"
+}
