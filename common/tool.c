@@ -38,10 +38,19 @@ static const struct opt global_opts[] = {
     G(quiet, 'q', OPT_FLAG, "say errors only"),
 };
 
+/*
+ * One Ctrl-C may reach us twice, by the terminal and by the dispatcher that
+ * passes it on: what comes within a second is the same.
+ */
 static void on_signal(int sig)
 {
+	static int64_t last_ms;
+	int64_t now = now_ms();
+
 	(void)sig;
-	interrupted++;
+	if (!interrupted || now - last_ms > 1000)
+		interrupted++;
+	last_ms = now;
 }
 
 bool tool_interrupted(void)
