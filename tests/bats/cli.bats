@@ -9,13 +9,14 @@ load hv
 
 setup_file() {
 	host_netns
-	need ip nft
+	have $STORE_NEEDS || return 0
 	mini_build
 	mini_store
 }
 
 setup() {
 	host_netns
+	need $STORE_NEEDS
 	setup_root
 	mini_setup
 	mini_store_setup

@@ -4,11 +4,23 @@
 # (tests/double/miniguest.S), documents of it, and looks at processes.
 # lib.bash comes first.
 
+# What need(1) of these in setup asks for; setup_file cannot skip, so it asks
+# `have` before it begins.
+MINI_NEEDS="cc ld jq qemu-system-x86_64 mkfs.ext4"
+STORE_NEEDS="$MINI_NEEDS python3 mkfs.erofs ip nft"
+
+have() {
+	local x
+
+	for x; do
+		command -v "$x" >/dev/null || return 1
+	done
+}
+
 # In setup_file. Makes the guest, and finds out once what plan asks the host.
 mini_build() {
 	local dir=$BATS_FILE_TMPDIR/mini
 
-	need cc ld jq qemu-system-x86_64 mkfs.ext4
 	mkdir "$dir"
 	cc -m32 -c -o "$dir/guest.o" \
 		"$TOP/tests/double/miniguest.S"
@@ -171,7 +183,6 @@ says() {
 mini_store() {
 	local dir=$BATS_FILE_TMPDIR/mini
 
-	need python3 mkfs.erofs
 	"$TOP/tests/double/oci-layout" "$dir/layout" <<-END
 		layer
 		d boot

@@ -9,11 +9,15 @@ load hv
 
 setup_file() {
 	host_netns
+	# shellcheck disable=SC2086
+	have $MINI_NEEDS || return 0
 	mini_build
 }
 
 setup() {
 	host_netns
+	# shellcheck disable=SC2086
+	need $MINI_NEEDS
 	setup_root
 	mini_setup
 	cd "$BATS_TEST_TMPDIR"
@@ -1090,7 +1094,7 @@ said() {
 	local docs
 
 	docs=$(mini_create -n 4 --name web)
-	t 0 eval "jq -c '
+	t 1 eval "jq -c '
 		if .vm.name == \"web-1\" then
 			.error = {code: 1, message: \"x\"} | .made = [\"hv\"]
 		elif .vm.name == \"web-2\" then
@@ -1099,7 +1103,7 @@ said() {
 		else . end' <<<'$docs' | cocoon-hv rm --undo >/dev/null"
 	[ "$(ls "$COCOON_ROOT_DIR/vm-name" | xargs)" = "web-2 web-3 web-4" ]
 	# By id, never by name.
-	t 0 eval "jq -c '.error = {code: 1, message: \"x\"} | .made = [\"hv\"] |
+	t 1 eval "jq -c '.error = {code: 1, message: \"x\"} | .made = [\"hv\"] |
 		.vm.id = \"AAAAAAAAAAAAAAAAAAAAAAAAAA\"' <<<'$docs' |
 		cocoon-hv rm --undo >/dev/null"
 	[ "$(ls "$COCOON_ROOT_DIR/vm" | wc -l)" = 3 ]

@@ -239,9 +239,10 @@ start_guest() {
 	[ "$output" = "$d" ]
 	t 0 cocoon-net check $A
 	d=$(jq -c '.error = {code: 1, message: "x"}' <<<"$d")
-	t 0 cocoon-net del --undo <<<"$(jq -c 'del(.made)' <<<"$d")"
+	# The status is the error's, as of every stage.
+	t 1 cocoon-net del --undo <<<"$(jq -c 'del(.made)' <<<"$d")"
 	t 0 cocoon-net check $A
-	t 0 cocoon-net del --undo <<<"$d"
+	t 1 cocoon-net del --undo <<<"$d"
 	[ "$output" = "$d" ]
 	wait_until 5 nothing_left
 	# An error line of an earlier stage is passed on, with its code.

@@ -42,7 +42,7 @@ host_state() {
 		/proc/self/mounts
 	echo "ip_forward $(cat /proc/sys/net/ipv4/ip_forward)"
 	if [ -d "$COCOON_STATE_RUN" ]; then
-		find "$COCOON_STATE_RUN" -type f -printf 'run %P\n'
+		find "$COCOON_STATE_RUN" -not -type d -printf 'run %P\n'
 	fi
 	ps -eo comm= | sed -nE 's/^(cocoon|qemu|nft|mkfs|layer|fake)/process &/p'
 }
