@@ -12,6 +12,50 @@ static void link_line(const char *source, const char *name, struct buf *out)
 	buf_addf(out, " %s\n", name);
 }
 
+struct debug_opts {
+	struct vmm_script script;
+	const char *cow, *ch;
+};
+
+static const struct opt opts[] = {
+    {.name = "max-cpu",
+	.kind = OPT_U64,
+	.max = 1024,
+	.metavar = "N",
+	.offset = offsetof(struct debug_opts, script.max_cpu),
+	.help = "CPUs that could be added (default: none)"},
+    {.name = "balloon",
+	.kind = OPT_SIZE,
+	.metavar = "SIZE",
+	.offset = offsetof(struct debug_opts, script.balloon),
+	.help = "with a balloon; its size is set by hand"},
+    {.name = "cow",
+	.kind = OPT_STRING,
+	.metavar = "PATH",
+	.offset = offsetof(struct debug_opts, cow),
+	.help = "the writable disk (default: cow.raw)"},
+    {.name = "ch",
+	.kind = OPT_STRING,
+	.metavar = "PATH",
+	.offset = offsetof(struct debug_opts, ch),
+	.help = "Cloud Hypervisor's binary; others ignore it"},
+};
+
+/* A path stands in the script and in QEMU's option: no quotes, no commas. */
+static int set_cow(struct vm *vm, const char *path, struct err *err)
+{
+	struct doc_disk *d = vm->plan.disks.v;
+
+	if (path[0] != '/' || strpbrk(path, ", \t\n'\"\\$`;&|<>()*?[]#~"))
+		return err_set(err, ERR_USAGE,
+		    "--cow %.80s: want an absolute path of plain characters",
+		    path);
+	for (size_t i = 0; i < vm->plan.disks.n; i++)
+		if (!strcmp(d[i].role, "cow"))
+			d[i].file = path;
+	return 0;
+}
+
 static void disk_lines(const struct vm *vm, struct buf *out)
 {
 	const struct doc_disk *d = vm->plan.disks.v;
@@ -47,6 +91,7 @@ static int debug_filter(
     struct call *call, struct json_object *doc, struct err *err)
 {
 	struct vm vm = {.doc = doc, .st = STATE_NONE, .fd = -1, .lock_fd = -1};
+	const struct debug_opts *o = call->opts;
 	const struct vmm *v;
 	struct buf *out = &call->out;
 
@@ -57,6 +102,8 @@ static int debug_filter(
 		return err_set(err, ERR_INPUT,
 		    ".plan: missing: `cocoon-hv plan` writes it");
 	drop_seed(&vm);
+	if (o->cow && set_cow(&vm, o->cow, err) < 0)
+		return -1;
 	buf_addf(out,
 	    "#!/bin/sh\n# %s by hand: %s %s, console on this terminal, no "
 	    "NIC.\nset -e\ndir=${1:-$(mktemp -d)}\ncd \"$dir\"\n"
@@ -69,12 +116,15 @@ static int debug_filter(
 	if (vm.image.initrd.path)
 		link_line(vm.image.initrd.path, "initrd", out);
 	buf_str(out, "exec ");
-	v->script(&vm, out);
+	v->script(&vm, &o->script, out);
 	return 0;
 }
 
 const struct verb verb_debug = {
     .name = "debug",
     .summary = "Print a shell script that starts the VM by hand.",
+    .opts = opts,
+    .n_opts = ARRAY_LEN(opts),
+    .opts_size = sizeof(struct debug_opts),
     .filter = debug_filter,
 };

@@ -111,7 +111,7 @@ static void machine(const struct vm *vm, struct strv *out)
 	strv_add(out, "-m");
 	strv_addf(out, "%lluM", (unsigned long long)(vm->plan.memory / MIB));
 	strv_add(out, "-device");
-	strv_add(out, "virtio-rng-pci,addr=0x2.0x0");
+	strv_add(out, "virtio-rng-pci,addr=0x2.0x0,multifunction=on");
 	strv_add(out, "-kernel");
 	strv_add(out, "kernel");
 	strv_add(out, "-initrd");
@@ -185,12 +185,25 @@ void script_quote(const char *s, struct buf *out)
 }
 
 /* Options of one argument each stand on a line of their own. */
-static void qemu_script(const struct vm *vm, struct buf *out)
+static void qemu_script(
+    const struct vm *vm, const struct vmm_script *o, struct buf *out)
 {
 	AUTO_STRV struct strv argv = {0};
 
 	machine(vm, &argv);
 	disks(vm, &argv);
+	if (o->max_cpu > vm->plan.cpu) {
+		strv_add(&argv, "-smp");
+		strv_addf(&argv, "%llu,maxcpus=%llu",
+		    (unsigned long long)vm->plan.cpu,
+		    (unsigned long long)o->max_cpu);
+	}
+	if (o->balloon) {
+		strv_add(&argv, "-device");
+		strv_add(&argv,
+		    "virtio-balloon-pci,addr=0x2.0x1,deflate-on-oom=on,"
+		    "free-page-reporting=on");
+	}
 	strv_add(&argv, "-serial");
 	strv_add(&argv, "mon:stdio");
 	for (size_t i = 0; i < argv.n; i++) {

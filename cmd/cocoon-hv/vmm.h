@@ -11,6 +11,12 @@
 
 #include "hv.h"
 
+/* What only a script made by hand can have; 0: the VM's own. */
+struct vmm_script {
+	uint64_t max_cpu; /* to which CPUs can be added */
+	uint64_t balloon; /* bytes that the guest gives back */
+};
+
 enum vmm_caps {
 	VMM_OCI = 1,      /* direct kernel boot */
 	VMM_CLOUDIMG = 2, /* firmware boot */
@@ -39,7 +45,8 @@ struct vmm {
 	void (*argv)(
 	    const struct vm *vm, const struct vmm_fds *fds, struct strv *out);
 	/* The same VM by hand, as a shell script. */
-	void (*script)(const struct vm *vm, struct buf *out);
+	void (*script)(
+	    const struct vm *vm, const struct vmm_script *o, struct buf *out);
 
 	/* On the monitor's connection; -1 with a reason within timeout_ms. */
 	int (*ready)(int fd, int timeout_ms, struct err *err);

@@ -156,6 +156,19 @@ teardown() {
 			2 --colour red
 		END
 	done
+	# Of debug alone.
+	t 0 cocoon vm debug --password-file "$PW" --cpu 1 --max-cpu 4 \
+		--balloon 64M --cow /srv/other.raw --ch cloud-hypervisor mini
+	[[ $output == *"-smp 1,maxcpus=4"* ]]
+	[[ $output == *"-device virtio-balloon-pci,"* ]]
+	[[ $output == *"truncate -s 10737418240 /srv/other.raw"* ]]
+	[[ $output == *"-drive file=/srv/other.raw,"* ]]
+	t 2 cocoon vm debug --password-file "$PW" --cow 'a;b' mini
+	says "--cow"
+	for words in "--max-cpu 4" "--balloon 1G" "--cow /x" "--ch ch"; do
+		t 2 cocoon vm create $words mini
+		says "is of vm debug"
+	done
 	# The network and the login are not looked at by a dry run.
 	t 7 cocoon vm create $SMALL --bridge br0 mini
 	t 2 cocoon vm create $SMALL --user 'a b' mini
