@@ -335,6 +335,10 @@ disk() {
 	t 0 mini_create -n 5 --name web
 	[ "${#lines[@]}" = 5 ]
 	[ "$(ls "$COCOON_ROOT_DIR/template")" = ext4-67108864 ]
+	made=$(stat -c %i "$COCOON_ROOT_DIR/template/ext4-67108864")
+	t 0 mini_create --name other
+	[ "$(stat -c %i "$COCOON_ROOT_DIR/template/ext4-67108864")" = "$made" ]
+	t 0 cocoon-hv rm other
 	[ "$(ls "$COCOON_ROOT_DIR/vm" | wc -l)" = 5 ]
 	t 0 cocoon-hv list
 	[ "${#lines[@]}" = 6 ]

@@ -459,7 +459,6 @@ own_session() {
 @test "--dry-run changes nothing, and is a file that create takes" {
 	local verb
 
-	t 0 cocoon vm create $SMALL --name first --nics 0 mini
 	root_listing >before
 	ip -br link >links
 	for verb in create run; do

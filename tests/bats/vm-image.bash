@@ -5,18 +5,14 @@
 # A scratch host has no way to any network, so the image was built before.
 VM_IMAGE_CACHE=$(cd "$BIN/.." && pwd)/os-image-test
 
-# vm_image NAME, in setup_file: into the store of $COCOON_ROOT_DIR. Status 1 if
-# there is none to be had.
+# In setup_file: prints the OCI layout; status 1 if there is none to be had.
 vm_image() {
-	local layout
-
-	layout=$("$TOP/tests/os-image" --cached "$VM_IMAGE_CACHE") || return 1
-	cocoon-img import "$1" "$layout" >/dev/null
+	"$TOP/tests/os-image" --cached "$VM_IMAGE_CACHE"
 }
 
-# In setup: skips where vm_image did not get one.
+# In setup: skips where there is none.
 need_vm_image() {
-	[ -e "$COCOON_ROOT_DIR/image" ] ||
+	vm_image >/dev/null ||
 		skip_for "there is no image to boot: set COCOON_TEST_IMAGE," \
 			"or run tests/os-image $VM_IMAGE_CACHE"
 }

@@ -26,7 +26,9 @@ setup_file() {
 	environment
 	mkdir -m 700 "$COCOON_ROOT_DIR"
 	mkdir "$COCOON_STATE_RUN"
-	have $VM_NEEDS && vm_image debian || return 0
+	have $VM_NEEDS || return 0
+	layout=$(vm_image) || return 0
+	cocoon-img import debian "$layout" >/dev/null
 	ssh-keygen -q -t ed25519 -N '' -f "$KEY"
 	printf 'Sesame, open!\n' >"$BATS_FILE_TMPDIR/password"
 	cocoon vm run $VM --name small --nics 0 \
