@@ -357,3 +357,18 @@ int state_adopt_net(struct state *st, const char *id, struct err *err)
 	buf_ch(&out, '\n');
 	return file_replace(dir, name, out.data, out.len, true, err);
 }
+
+int state_host_dir(struct err *err)
+{
+	const char *path = getenv("COCOON_STATE_RUN");
+	AUTO_FD int fd = -1;
+
+	if (!path || !*path)
+		path = "/run/cocoon";
+	if (mkdir(path, 0755) < 0 && errno != EEXIST)
+		return err_sys(err, errno, "%s: mkdir", path);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(err, errno, "%s: open", path);
+	return take_fd(&fd);
+}

@@ -83,4 +83,10 @@ struct json_object *state_record(int vm_fd, const char *id, struct err *err);
 /* Marks net/ID.json as the dispatcher's; a missing file is fine. */
 int state_adopt_net(struct state *st, const char *id, struct err *err);
 
+/*
+ * What belongs to the host and not to one root directory: /run/cocoon
+ * (COCOON_STATE_RUN), opened, made if missing.
+ */
+int state_host_dir(struct err *err);
+
 #endif

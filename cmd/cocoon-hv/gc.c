@@ -16,31 +16,12 @@
 
 #include "disks.h"
 #include "file.h"
+#include "gc.h"
 #include "hv.h"
 #include "live.h"
 #include "log.h"
 
-#define LOCK_MS 10000
-
-struct gc_opts {
-	bool dry_run;
-	const char *format;
-};
-
-static const struct gc_opts defaults = {.format = "text"};
-static const struct opt opts[] = {
-    {.name = "dry-run",
-	.letter = 'n',
-	.kind = OPT_FLAG,
-	.offset = offsetof(struct gc_opts, dry_run),
-	.help = "only say what would be removed"},
-    {.name = "output",
-	.letter = 'o',
-	.kind = OPT_ENUM,
-	.metavar = "text|json",
-	.offset = offsetof(struct gc_opts, format),
-	.help = "lines for people or for programs"},
-};
+static const struct opt opts[] = {GC_OPT_DRY_RUN, GC_OPT_OUTPUT};
 
 struct gc {
 	struct call *call;
@@ -48,24 +29,6 @@ struct gc {
 	struct state st;
 	int vms, names;
 };
-
-/* One thing that is removed, or would be. */
-static void say(struct gc *g, const char *kind, const char *what)
-{
-	AUTO_JSON struct json_object *line = NULL;
-
-	if (strcmp(g->o->format, "json")) {
-		buf_addf(&g->call->out, "%s: %s %s\n",
-		    g->o->dry_run ? "would remove" : "removed", kind, what);
-		return;
-	}
-	line = jval_object();
-	jval_set_str(line, "kind", kind);
-	jval_set_str(line, "what", what);
-	jval_set_bool(line, "dry_run", g->o->dry_run);
-	jval_print(line, &g->call->out);
-	buf_ch(&g->call->out, '\n');
-}
 
 /* Calls fn for each entry; the directory may change under it. */
 static int each(int dirfd, int (*fn)(struct gc *, const char *, struct err *),
@@ -92,7 +55,7 @@ static int unnamed_vm(struct gc *g, const char *id, struct err *err)
 
 	if (!valid_id(id) || state_vm_committed(&g->st, id))
 		return 0;
-	say(g, "vm", id);
+	gc_removed(g->call, "vm", id, "no name points to it");
 	if (g->o->dry_run)
 		return 0;
 	vm = dir_open(g->vms, id, 0, err);
@@ -107,7 +70,7 @@ static int dangling_name(struct gc *g, const char *name, struct err *err)
 
 	if (faccessat(g->names, record, F_OK, 0) == 0)
 		return 0;
-	say(g, "vm-name", name);
+	gc_removed(g->call, "vm-name", name, "no such VM");
 	if (!g->o->dry_run && unlinkat(g->names, name, 0) < 0 &&
 	    errno != ENOENT)
 		return err_sys(err, errno, "vm-name/%s: remove", name);
@@ -134,7 +97,8 @@ static int leftover(struct gc *g, const char *name, struct err *err)
 	if (!tmp && (!run || n == inside.current))
 		return 0;
 	snprintf(what, sizeof(what), "%s/%s", inside.id, name);
-	say(g, tmp ? "temporary" : "generation", what);
+	gc_removed(g->call, tmp ? "temporary" : "generation", what,
+	    tmp ? "left by a command that was killed" : "not the VM's own");
 	return g->o->dry_run ? 0 : tree_remove(inside.fd, name, err);
 }
 
@@ -171,7 +135,8 @@ static int template_file(struct gc *g, const char *name, struct err *err)
 	/* Finished templates are kept: they cost a megabyte, save a mkfs. */
 	if (name[0] != '.')
 		return 0;
-	say(g, "template", name);
+	gc_removed(
+	    g->call, "template", name, "left by a command that was killed");
 	dir = state_dir(&g->st, "template", false, err);
 	return g->o->dry_run || dir < 0 ? 0 : tree_remove(dir, name, err);
 }
@@ -193,7 +158,7 @@ static int collect(struct gc *g, struct err *err)
 	slots = slot_gc(&g->st, g->o->dry_run, err);
 	snprintf(text, sizeof(text), "%d", slots);
 	if (slots > 0)
-		say(g, "stale uids:", text);
+		gc_removed(g->call, "uids", text, "their VMs do not live");
 	return slots < 0 ? -1 : 0;
 }
 
@@ -214,7 +179,7 @@ static int gc_run(struct call *call, struct err *err)
 	if (g.vms < 0 || g.names < 0)
 		r = 0; /* no VM was ever made here */
 	else
-		r = state_lock_exclusive(&g.st, LOCK_MS, err) < 0
+		r = state_lock_exclusive(&g.st, GC_LOCK_MS, err) < 0
 			? err_wrap(err, "gc: something is being made")
 			: collect(&g, err);
 	close_fd(&g.vms);
@@ -229,7 +194,7 @@ const struct verb verb_gc = {
     .opts = opts,
     .n_opts = ARRAY_LEN(opts),
     .opts_size = sizeof(struct gc_opts),
-    .defaults = &defaults,
+    .defaults = &gc_defaults,
     .changes = true,
     .run = gc_run,
 };

@@ -23,17 +23,9 @@
 
 int host_dir(const char *name, struct err *err)
 {
-	const char *base = getenv("COCOON_STATE_RUN");
-	AUTO_FD int fd = -1;
+	AUTO_FD int fd = state_host_dir(err);
 
-	if (!base || !*base)
-		base = "/run/cocoon";
-	if (mkdir(base, 0755) < 0 && errno != EEXIST)
-		return err_sys(err, errno, "%s: mkdir", base);
-	fd = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return err_sys(err, errno, "%s: open", base);
-	return dir_open(fd, name, 0700, err);
+	return fd < 0 ? -1 : dir_open(fd, name, 0700, err);
 }
 
 /* Where the run directories of this root are, as a slot names them. */

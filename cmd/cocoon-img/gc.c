@@ -11,30 +11,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "gc.h"
 #include "img.h"
 #include "ref.h"
 
-#define LOCK_MS 10000
-
-struct gc_opts {
-	bool dry_run;
-	const char *format;
-};
-
-static const struct gc_opts defaults = {.format = "text"};
-static const struct opt opts[] = {
-    {.name = "dry-run",
-	.letter = 'n',
-	.kind = OPT_FLAG,
-	.offset = offsetof(struct gc_opts, dry_run),
-	.help = "only say what would be removed"},
-    {.name = "output",
-	.letter = 'o',
-	.kind = OPT_ENUM,
-	.metavar = "text|json",
-	.offset = offsetof(struct gc_opts, format),
-	.help = "lines for people or for programs"},
-};
+static const struct opt opts[] = {GC_OPT_DRY_RUN, GC_OPT_OUTPUT};
 
 struct gc {
 	struct call *call;
@@ -44,23 +25,6 @@ struct gc {
 	struct strv blobs; /* all of them */
 	struct err *err;
 };
-
-static void say(struct gc *g, const char *kind, const char *what)
-{
-	AUTO_JSON struct json_object *line = NULL;
-
-	if (strcmp(g->o->format, "json")) {
-		buf_addf(&g->call->out, "%s: %s %s\n",
-		    g->o->dry_run ? "would remove" : "removed", kind, what);
-		return;
-	}
-	line = jval_object();
-	jval_set_str(line, "kind", kind);
-	jval_set_str(line, "what", what);
-	jval_set_bool(line, "dry_run", g->o->dry_run);
-	jval_print(line, &g->call->out);
-	buf_ch(&g->call->out, '\n');
-}
 
 static int order(const void *a, const void *b)
 {
@@ -175,7 +139,7 @@ static int remove_blobs(struct gc *g)
 		if (!g->o->dry_run && unlinkat(g->store.blob_fd, name, 0) < 0)
 			return err_sys(
 			    g->err, errno, "image/blob/%s: remove", name);
-		say(g, "blob", name);
+		gc_removed(g->call, "blob", name, "no image, no VM");
 		if (tool_check(g->err) < 0)
 			return -1;
 	}
@@ -193,7 +157,8 @@ static int remove_work(const char *name, void *arg)
 		return 0;
 	if (!g->o->dry_run && tree_remove(g->store.tmp_fd, name, g->err) < 0)
 		return -1;
-	say(g, "temporary", name);
+	gc_removed(
+	    g->call, "temporary", name, "left by a command that was killed");
 	return tool_check(g->err);
 }
 
@@ -206,7 +171,8 @@ static int remove_ref_tmp(const char *name, void *arg)
 		return 0;
 	if (!g->o->dry_run && unlinkat(g->store.ref_fd, name, 0) < 0)
 		return err_sys(g->err, errno, "image/ref/%s: remove", name);
-	say(g, "temporary", name);
+	gc_removed(
+	    g->call, "temporary", name, "left by a command that was killed");
 	return 0;
 }
 
@@ -239,7 +205,7 @@ static int gc_run(struct call *call, struct err *err)
 	int r = store_open(&g.store, false, err);
 
 	if (r == 0 && g.store.image_fd >= 0)
-		r = state_lock_exclusive(&g.store.st, LOCK_MS, err) < 0
+		r = state_lock_exclusive(&g.store.st, GC_LOCK_MS, err) < 0
 			? err_wrap(err, "gc: something is being made")
 			: collect(&g);
 	strv_release(&g.live);
@@ -254,7 +220,7 @@ const struct verb verb_gc = {
     .opts = opts,
     .n_opts = ARRAY_LEN(opts),
     .opts_size = sizeof(struct gc_opts),
-    .defaults = &defaults,
+    .defaults = &gc_defaults,
     .changes = true,
     .run = gc_run,
 };

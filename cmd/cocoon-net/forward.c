@@ -23,17 +23,9 @@
 
 int forward_lock(struct err *err)
 {
-	const char *base = getenv("COCOON_STATE_RUN");
-	AUTO_FD int fd = -1;
+	AUTO_FD int fd = state_host_dir(err);
 
-	if (!base || !*base)
-		base = "/run/cocoon";
-	if (mkdir(base, 0755) < 0 && errno != EEXIST)
-		return err_sys(err, errno, "%s: mkdir", base);
-	fd = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return err_sys(err, errno, "%s: open", base);
-	if (file_lock(fd, LOCK_EX, LOCK_MS, base, err) < 0)
+	if (fd < 0 || file_lock(fd, LOCK_EX, LOCK_MS, "forwarding", err) < 0)
 		return -1;
 	return take_fd(&fd);
 }

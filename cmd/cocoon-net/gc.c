@@ -13,34 +13,18 @@
 
 #include "builtin.h"
 #include "file.h"
+#include "gc.h"
 #include "net.h"
 #include "nic.h"
 
-#define GC_LOCK_MS 10000
-
-struct gc_opts {
-	bool dry_run, all;
-	const char *output;
-};
-
 static const struct opt opts[] = {
-    {.name = "dry-run",
-	.letter = 'n',
-	.kind = OPT_FLAG,
-	.offset = offsetof(struct gc_opts, dry_run),
-	.help = "only say what would be removed"},
+    GC_OPT_DRY_RUN,
     {.name = "all",
 	.kind = OPT_FLAG,
 	.offset = offsetof(struct gc_opts, all),
 	.help = "also what was made by hand"},
-    {.name = "output",
-	.letter = 'o',
-	.kind = OPT_ENUM,
-	.offset = offsetof(struct gc_opts, output),
-	.metavar = "text|json",
-	.help = "form of what is said"},
+    GC_OPT_OUTPUT,
 };
-static const struct gc_opts defaults = {.output = "text"};
 
 struct gc {
 	struct call *call;
@@ -53,30 +37,6 @@ struct gc {
 	} named; /* addresses in records that stay */
 	bool leases_stay;
 };
-
-static void say(struct gc *g, const char *action, const char *kind,
-    const char *object, const char *why)
-{
-	AUTO_JSON struct json_object *o = NULL;
-	struct buf *out = &g->call->out;
-
-	if (!strcmp(g->o->output, "text")) {
-		buf_addf(out, "%s %s %s (%s)\n", action, kind, object, why);
-		return;
-	}
-	o = jval_object();
-	jval_set_str(o, "action", action);
-	jval_set_str(o, "kind", kind);
-	jval_set_str(o, "object", object);
-	jval_set_str(o, "reason", why);
-	jval_print(o, out);
-	buf_ch(out, '\n');
-}
-
-static const char *removed(const struct gc *g)
-{
-	return g->o->dry_run ? "would remove" : "removed";
-}
 
 static int collect(const char *id, void *arg)
 {
@@ -118,13 +78,13 @@ static int gc_net(struct gc *g, const char *id, struct err *err)
 		return 0;
 	}
 	if (by_hand && !g->o->all) {
-		say(g, "kept", "net", id, "made by hand; --all removes it");
+		gc_kept(g->call, "net", id, "made by hand; --all removes it");
 		keep_addresses(g, &net);
 		return 0;
 	}
 	if (!g->o->dry_run && net_remove(g->n, id, err) < 0)
 		return -1;
-	say(g, removed(g), "net", id, by_hand ? "made by hand" : "no such VM");
+	gc_removed(g->call, "net", id, by_hand ? "made by hand" : "no such VM");
 	return 0;
 }
 
@@ -162,7 +122,7 @@ static int gc_lease(uint32_t ip, const char *id, void *arg)
 		tool_fail(g->call, NULL, &err);
 		return 0;
 	}
-	say(g, removed(g), "lease", text, "no network has it");
+	gc_removed(g->call, "lease", text, "no network has it");
 	return 0;
 }
 
@@ -182,7 +142,7 @@ static void gc_temporary(struct gc *g)
 		if (de->d_name[0] != '.' || !strstr(de->d_name, ".tmp-"))
 			continue;
 		if (g->o->dry_run || unlinkat(g->n->dir_fd, de->d_name, 0) == 0)
-			say(g, removed(g), "file", de->d_name,
+			gc_removed(g->call, "file", de->d_name,
 			    "left by a command that was killed");
 	}
 	closedir(d);
@@ -202,7 +162,7 @@ static int gc_bridge(struct gc *g, struct err *err)
 	} else if (g->ids.n) {
 		return 0;
 	}
-	say(g, removed(g), "bridge", b.bridge, "no VM has a NIC");
+	gc_removed(g->call, "bridge", b.bridge, "no VM has a NIC");
 	return 0;
 }
 
@@ -250,7 +210,7 @@ const struct verb verb_gc = {
     .opts = opts,
     .n_opts = ARRAY_LEN(opts),
     .opts_size = sizeof(struct gc_opts),
-    .defaults = &defaults,
+    .defaults = &gc_defaults,
     .changes = true,
     .run = gc_run,
 };

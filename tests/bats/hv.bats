@@ -1268,18 +1268,18 @@ same_shadow() {
 	root_listing >before
 	t 0 cocoon-hv gc -n
 	[ "$(sort <<<"$output")" = "$(sort <<-END
-		would remove: vm-name gone
-		would remove: vm $a
-		would remove: generation $id/7
-		would remove: generation $id/live.7
-		would remove: temporary $id/.vm.json.tmp-abc
-		would remove: template .ext4-1.1234
-		would remove: stale uids: 1
+		would remove vm-name gone (no such VM)
+		would remove vm $a (no name points to it)
+		would remove generation $id/7 (not the VM's own)
+		would remove generation $id/live.7 (not the VM's own)
+		would remove temporary $id/.vm.json.tmp-abc (left by a command that was killed)
+		would remove template .ext4-1.1234 (left by a command that was killed)
+		would remove uids 1 (their VMs do not live)
 	END
 	)" ]
 	root_listing | diff before -
 	t 0 cocoon-hv gc -o json
-	[ "$(jq -r .dry_run <<<"$output" | sort -u)" = false ]
+	[ "$(jq -r .action <<<"$output" | sort -u)" = removed ]
 	[ "${#lines[@]}" = 7 ]
 	t 0 cocoon-hv gc
 	[ -z "$output" ]
@@ -1299,7 +1299,7 @@ same_shadow() {
 	rm "$COCOON_ROOT_DIR/vm-name/web"
 	t 4 cocoon-hv inspect web
 	t 0 cocoon-hv gc
-	[[ $output == *"removed: vm $id"* ]]
+	[[ $output == *"removed vm $id "* ]]
 	wait_until 5 no_process "$pid"
 	hv_is other .hv.state running
 	[ "$(ls "$COCOON_STATE_RUN/slot" | wc -l)" = 1 ]

@@ -153,7 +153,7 @@ layer_file() {
 	t 0 cocoon-img rm web:1
 	[ "$output" = "deleted: web:1" ]
 	t 0 cocoon-img gc -n
-	[[ $output = *"would remove: blob "* ]]
+	[[ $output = *"would remove blob "* ]]
 	[ "$(blobs | wc -l)" = 8 ]
 	t 0 cocoon-img gc -o json
 	[ "$(jq -s 'length' <<<"$output")" = 8 ]
@@ -862,9 +862,9 @@ no_children() {
 	wait "$pid" || true
 	wait_until 10 no_children
 	t 0 cocoon-img gc -n
-	[[ $output = "would remove: temporary import-"* ]]
+	[[ $output = "would remove temporary import-"* ]]
 	t 0 cocoon-img gc
-	[[ $output = "removed: temporary import-"* ]]
+	[[ $output = "removed temporary import-"* ]]
 	empty_store
 	t 0 cocoon-img import slow l
 }
@@ -934,7 +934,7 @@ no_children() {
 	pid=$!
 	wait_until 20 compgen -G "$COCOON_ROOT_DIR/image/tmp/import-*/1/tree/f9"
 	t 0 cocoon-img gc
-	[[ $output = *"removed: blob "*".erofs"* ]]
+	[[ $output = *"removed blob "*".erofs"* ]]
 	wait "$pid"
 	t 0 cocoon-img verify slow
 }
