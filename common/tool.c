@@ -292,7 +292,8 @@ static int read_documents(struct call *call, int *count, struct err *err)
 	for (;;) {
 		ssize_t n;
 
-		buf_reserve(&in, 65536);
+		if (in.cap - in.len < 4096)
+			buf_reserve(&in, 65536);
 		n = read(STDIN_FILENO, in.data + in.len, in.cap - in.len - 1);
 		if (n < 0 && errno == EINTR) {
 			if (!goes_on(call))

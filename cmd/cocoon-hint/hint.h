@@ -28,9 +28,8 @@ struct login {
 	bool ready, warned;
 	struct err failed;                /* what reading them came to */
 	char hash[CRYPT_OUTPUT_SIZE];     /* "": no password was given */
-	const char *keys[LOGIN_MAX_KEYS]; /* into text */
+	const char *keys[LOGIN_MAX_KEYS]; /* login.c has their text */
 	size_t n_keys, used;
-	char text[LOGIN_MAX_TEXT];
 };
 
 struct boot_opts {

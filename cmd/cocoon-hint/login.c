@@ -11,6 +11,9 @@
 
 #define MAX_FILE ((size_t)1 << 20)
 
+/* Lines of the key files; not in the options, which every start zeroes. */
+static char key_text[LOGIN_MAX_TEXT];
+
 /*
  * SHA-512 crypt: every guest's libcrypt since 2007 knows it, yescrypt only
  * those since 2020. Fresh random salt; a few milliseconds.
@@ -114,12 +117,12 @@ static int add_key(
 		    "%s:%d: not a public key: want ssh-..., ecdsa-... or "
 		    "sk-..., then its base64 text",
 		    file, number);
-	if (l->n_keys == LOGIN_MAX_KEYS || l->used + len >= sizeof(l->text))
+	if (l->n_keys == LOGIN_MAX_KEYS || l->used + len >= sizeof(key_text))
 		return err_set(err, ERR_USAGE,
 		    "%s:%d: too many keys: at most %d in %zu bytes", file,
 		    number, LOGIN_MAX_KEYS, LOGIN_MAX_TEXT);
-	memcpy(l->text + l->used, line, len + 1);
-	l->keys[l->n_keys++] = l->text + l->used;
+	memcpy(key_text + l->used, line, len + 1);
+	l->keys[l->n_keys++] = key_text + l->used;
 	l->used += len + 1;
 	return 0;
 }
