@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* IP addresses and prefixes as text. */
-#ifndef COCOON_HINT_IP_H
-#define COCOON_HINT_IP_H
+/* IP addresses and prefixes as text; pure. */
+#ifndef COCOON_IP_H
+#define COCOON_IP_H
 
 #include <stdbool.h>
 
