@@ -30,6 +30,15 @@ static const struct jfield data_disk[] = {
 static const struct jtable data_disk_table =
     JTABLE(struct doc_data_disk, data_disk);
 
+static const struct jfield bridge[] = {
+#define BR(m, k, fl, a, h) F(struct doc_bridge, m, k, fl, a, h)
+    BR(nic, J_U64, J_ALWAYS, NULL, "number of the NIC, from 0"),
+    BR(device, J_STR, J_REQUIRED, NULL, "the bridge"),
+    BR(addresses, J_STRS, 0, NULL, "CIDR; none: DHCP in the guest"),
+    BR(gateways, J_STRS, 0, NULL, "default gateways"),
+};
+static const struct jtable bridge_table = JTABLE(struct doc_bridge, bridge);
+
 static const struct jfield spec[] = {
 #define SP(m, k, fl, a, h) F(struct doc_spec, m, k, fl, a, h)
     SP(image, J_STR, 0, NULL, "reference: name, digest"),
@@ -41,7 +50,9 @@ static const struct jfield spec[] = {
     SP(queue_size, J_U64, 0, NULL, "ring size of a NIC"),
     SP(disk_queue_size, J_U64, 0, NULL, "ring size of a disk"),
     SP(network, J_STR, 0, NULL, "network by name"),
-    SP(bridge, J_STRS, 0, NULL, "host bridges, a NIC each"),
+    SP(networks, J_STRS, 0, NULL, "networks by name, NIC by NIC"),
+    SP(runtime_config, J_RAW, 0, NULL, "for CNI plugins, by capability"),
+    SP(bridges, J_ARR, 0, &bridge_table, "NICs on bridges of the host"),
     SP(dns, J_STRS, 0, NULL, "servers where the network names none"),
     SP(data_disks, J_ARR, 0, &data_disk_table, "data disks"),
     SP(no_direct_io, J_BOOL, 0, NULL, "use the host's page cache"),
@@ -125,6 +136,7 @@ static const struct jfield nic[] = {
     NI(routes, J_ARR, 0, &route_table, "further routes"),
     NI(dns, J_STRS, 0, NULL, "name servers"),
     NI(search, J_STRS, 0, NULL, "search domains"),
+    NI(options, J_STRS, 0, NULL, "resolver options"),
 };
 static const struct jtable nic_table = JTABLE(struct doc_nic, nic);
 

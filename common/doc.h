@@ -21,13 +21,25 @@ struct doc_data_disk {
 	uint64_t size;
 };
 
+/* A NIC on a bridge of the host. */
+struct doc_bridge {
+	uint64_t nic; /* which: 0 is the first */
+	const char *device;
+	struct jstrs addresses; /* CIDR; none: DHCP in the guest */
+	struct jstrs gateways;
+};
+
 struct doc_spec {
 	const char *image;
 	const char *backend; /* auto ch fc qemu */
 	uint64_t cpu, memory, storage, nics;
 	uint64_t queue_size, disk_queue_size;
-	const char *network;    /* conflist name; absent: the default */
-	struct jstrs bridge;    /* host bridges, a NIC each */
+	const char *network; /* conflist name; absent: the default */
+	/* Of the NICs that are on no bridge; the last holds for the rest. */
+	struct jstrs networks;
+	/* For CNI plugins, by capability: portMappings, bandwidth ... */
+	struct json_object *runtime_config;
+	struct jarr bridges;    /* struct doc_bridge, by nic */
 	struct jstrs dns;       /* for NICs whose network names none */
 	struct jarr data_disks; /* struct doc_data_disk */
 	bool no_direct_io, windows, privileged;
@@ -93,6 +105,7 @@ struct doc_nic {
 	struct jstrs gateways;
 	struct jarr routes; /* struct doc_route */
 	struct jstrs dns, search;
+	struct jstrs options; /* of resolv.conf(5) */
 };
 
 struct doc_net {

@@ -152,7 +152,8 @@ static int store(
 		*(const char **)at = value;
 		return 0;
 	case OPT_LIST:
-		strv_add((struct strv *)at, value);
+		strv_addf(
+		    (struct strv *)at, "%s%s", o->tag ? o->tag : "", value);
 		return 0;
 	case OPT_ENUM:
 		if (!is_choice(o->metavar, value))

@@ -32,6 +32,9 @@ struct opt {
 	uint64_t min, max;   /* U64 and SIZE; both 0: any */
 	const char *metavar; /* "N"; for ENUM the choices */
 	const char *help;
+	/* LIST: put in front of each value, so that several options can fill
+	 * one list in the order of the command line. */
+	const char *tag;
 };
 
 /*

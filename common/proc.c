@@ -114,6 +114,8 @@ static NORETURN void child(const struct proc *p, const char *path, char **env,
 	for (int sig = 1; sig <= 64; sig++)
 		signal(sig, SIG_DFL);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (p->group && setpgid(0, 0) < 0)
+		child_fail(report, "setpgid", errno);
 	if (p->die_with_us && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		child_fail(report, "PR_SET_PDEATHSIG", errno);
 	for (int i = 0; i < 3; i++)
@@ -243,6 +245,7 @@ struct pump {
 	size_t len;
 	struct buf *to, *words;
 	size_t cap;
+	bool (*stop)(void);
 };
 
 /* One read into *to; closes at the end or beyond the cap. */
@@ -279,17 +282,21 @@ static void pump_write(struct pump *p)
 		close_fd(&p->in);
 }
 
-/* Until all three ends are closed, or the deadline. */
-static void pump(struct pump *p, int64_t until)
+/* Until all three ends are closed; false: by the deadline, or stopped. */
+static bool pump(struct pump *p, int64_t until)
 {
+	int longest = p->stop ? 200 : 60000;
+	bool done = true;
+
 	while (p->out >= 0 || p->err >= 0) {
 		struct pollfd fds[] = {{p->in, POLLOUT, 0}, {p->out, POLLIN, 0},
 		    {p->err, POLLIN, 0}};
 		int64_t left = until - now_ms();
 
-		if (left <= 0)
+		done = left > 0 && !(p->stop && p->stop());
+		if (!done)
 			break;
-		if (poll(fds, 3, left > 60000 ? 60000 : (int)left) < 0)
+		if (poll(fds, 3, left > longest ? longest : (int)left) < 0)
 			continue;
 		if (fds[0].revents)
 			pump_write(p);
@@ -301,6 +308,7 @@ static void pump(struct pump *p, int64_t until)
 	close_fd(&p->in);
 	close_fd(&p->out);
 	close_fd(&p->err);
+	return done;
 }
 
 /* The last line that is not empty. */
@@ -330,16 +338,33 @@ static int judge(
 	return 0;
 }
 
+/* Waits for its end without reaping it, so that the number stays its own.
+ * True: at the deadline, and the whole group was killed. */
+static bool end_group(pid_t pid, int64_t until)
+{
+	AUTO_FD int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	int64_t left = until > now_ms() ? until - now_ms() : 0;
+
+	if (until == INT64_MAX)
+		left = -1;
+	if (until && pidfd >= 0 && proc_pidfd_wait(pidfd, (int)left))
+		return false;
+	kill(-pid, SIGKILL);
+	return true;
+}
+
 int proc_run(struct proc *p, const char *in_text, size_t in_len,
     struct buf *out, size_t cap, int timeout_ms, struct err *err)
 {
 	AUTO_BUF struct buf words = {0}, none = {0};
 	AUTO_FD int in = -1, o = -1, e = -1;
 	int a[2] = {-1, -1}, b[2] = {-1, -1}, c[2] = {-1, -1}, status, r;
+	bool late;
 	int64_t until = timeout_ms < 0 ? INT64_MAX : now_ms() + timeout_ms;
 	struct pump pm = {.text = in_text,
 	    .len = in_len,
-	    .words = &words,
+	    .words = p->said ? p->said : &words,
+	    .stop = p->stop,
 	    .to = out ? out : &none,
 	    .cap = out ? out->len + cap : 0};
 	const char *prog = p->argv.v[0];
@@ -370,12 +395,20 @@ int proc_run(struct proc *p, const char *in_text, size_t in_len,
 		close_fd(&pm.err);
 		return -1;
 	}
-	pump(&pm, until);
+	late = !pump(&pm, until);
+	if (p->group)
+		late |= end_group(pid, late ? 0 : until);
 	r = proc_wait(pid,
 	    timeout_ms < 0 ? -1
 			   : (int)(until > now_ms() ? until - now_ms() : 0),
 	    prog, &status, err);
-	return r < 0 ? -1 : judge(prog, status, &words, err);
+	if (late && p->stop && p->stop())
+		return err_set(err, ERR_FAILED, "%s: interrupted", prog);
+	/* Also if what it has started kept its stdout open. */
+	if (late && p->group)
+		return err_set(err, ERR_TIMEOUT, "%s: no end within %d ms",
+		    prog, timeout_ms);
+	return r < 0 ? -1 : judge(prog, status, pm.words, err);
 }
 
 unsigned long long proc_start_time(pid_t pid)

@@ -23,6 +23,11 @@ struct proc {
 	int netns_fd;     /* -1: unchanged */
 	bool die_with_us; /* PR_SET_PDEATHSIG */
 	bool clean_env;   /* nothing but env */
+	bool group;       /* a process group of its own, which proc_run ends */
+	/* proc_run: what it kept of stderr, also of a success. */
+	struct buf *said;
+	/* proc_run, with group: asked now and then; true ends it. */
+	bool (*stop)(void);
 	/* Last thing before exec, in the child: 0 or an errno. */
 	int (*confine)(void *arg);
 	void *confine_arg;
@@ -49,7 +54,8 @@ int proc_wait(
  * Spawns, feeds in_text (may be NULL) to its stdin, collects at most cap
  * bytes of stdout in *out (may be NULL: /dev/null) and of stderr for the
  * message, waits. A status other than 0 is an error that quotes stderr's
- * last line.
+ * last line. At the deadline the process is killed, with `group` whatever it
+ * has started, too.
  */
 int proc_run(struct proc *p, const char *in_text, size_t in_len,
     struct buf *out, size_t cap, int timeout_ms, struct err *err);

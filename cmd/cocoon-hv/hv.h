@@ -67,6 +67,13 @@ int launch_vm(struct vm *vm, bool wait, int *status, struct err *err);
 int socket_connect(int dirfd, const char *name, struct err *err);
 int socket_listen(int dirfd, const char *name, struct err *err);
 
+/*
+ * wires.c: "network=NAME", "bridge=DEV" and "ip=..." in the order given, into
+ * the spec's nics, network, networks and bridges.
+ */
+int wires_fill(const struct strv *words, uint64_t nics, struct doc_spec *s,
+    struct err *err);
+
 /* show.c: one VM for people */
 void show_ips(const struct doc_net *net, struct buf *out);
 void show_time(uint64_t ms, char out[32]);

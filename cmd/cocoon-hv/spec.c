@@ -19,10 +19,10 @@
 #define DEFAULT_DNS "8.8.8.8,1.1.1.1"
 
 struct spec_opts {
-	const char *backend, *name, *network, *dns, *from;
+	const char *backend, *name, *dns, *from;
 	bool fc, no_direct_io, windows, privileged;
 	uint64_t count, cpu, memory, storage, nics, queue_size, disk_queue_size;
-	struct strv bridge, data_disk;
+	struct strv wires, data_disk;
 };
 
 static const struct spec_opts defaults = {
@@ -39,6 +39,13 @@ static const struct spec_opts defaults = {
 		.offset = offsetof(struct spec_opts, m), .min = (lo), \
 		.max = (hi), .metavar = (mv), .help = (h)             \
 	}
+/* In one list, since their order counts. */
+#define W(n, mv, h)                                                           \
+	{                                                                     \
+		.name = (n), .kind = OPT_LIST, .tag = n "=",                  \
+		.offset = offsetof(struct spec_opts, wires), .metavar = (mv), \
+		.help = (h)                                                   \
+	}
 static const struct opt opts[] = {
     O(backend, "backend", 0, OPT_ENUM, 0, 0, "auto|ch|fc|qemu", "hypervisor"),
     O(fc, "fc", 0, OPT_FLAG, 0, 0, NULL, "the same as --backend fc"),
@@ -53,8 +60,9 @@ static const struct opt opts[] = {
     O(queue_size, "queue-size", 0, OPT_U64, 0, 32768, "N", "ring size of NICs"),
     O(disk_queue_size, "disk-queue-size", 0, OPT_U64, 0, 32768, "N",
 	"ring size of disks"),
-    O(network, "network", 0, OPT_STRING, 0, 0, "NAME", "network by name"),
-    O(bridge, "bridge", 0, OPT_LIST, 0, 0, "DEV", "a NIC on this bridge"),
+    W("network", "NAME", "a NIC's network; the last is the rest's, too"),
+    W("bridge", "DEV", "a NIC on this bridge of the host instead"),
+    W("ip", "ADDR/PREFIX,GW", "address of the bridge's NIC (default: DHCP)"),
     O(no_direct_io, "no-direct-io", 0, OPT_FLAG, 0, 0, NULL,
 	"disks through the host's page cache"),
     O(windows, "windows", 0, OPT_FLAG, 0, 0, NULL, "a Windows guest"),
@@ -245,7 +253,6 @@ static int fill_spec(const struct spec_opts *o, const char *image,
 	    .storage = o->storage,
 	    .queue_size = o->queue_size,
 	    .disk_queue_size = o->disk_queue_size,
-	    .network = o->network,
 	    .no_direct_io = o->no_direct_io,
 	    .windows = o->windows,
 	    .privileged = o->privileged};
@@ -257,19 +264,10 @@ static int fill_spec(const struct spec_opts *o, const char *image,
 		return err_set(err, ERR_USAGE,
 		    "--fc and --windows are mutually exclusive: Firecracker "
 		    "cannot boot Windows");
-	if (s->network && *s->network && o->bridge.n)
-		return err_set(err, ERR_USAGE,
-		    "--bridge and --network are mutually exclusive");
-	if (o->network && *o->network && o->bridge.n)
-		return err_set(err, ERR_USAGE,
-		    "--bridge and --network are mutually exclusive");
 	if (!s->cpu)
 		s->cpu = host_cpus() < 2 ? host_cpus() : 2;
-	s->bridge.v = (const char **)(void *)o->bridge.v;
-	s->bridge.n = o->bridge.n;
-	s->nics = o->nics > o->bridge.n ? o->nics : o->bridge.n;
-	if (s->network && !*s->network)
-		s->network = NULL;
+	if (wires_fill(&o->wires, o->nics, s, err) < 0)
+		return -1;
 	if (split_dns(dns && *dns ? dns : DEFAULT_DNS, &s->dns, err) < 0)
 		return -1;
 	return data_disks(&o->data_disk, &s->data_disks, err);

@@ -150,7 +150,9 @@ teardown() {
 			0 -o json
 			7 --fc
 			2 --windows
-			2 --network a --bridge b
+			0 --network a --bridge b
+			0 --bridge b --ip 192.0.2.5/24,192.0.2.1 --nics 2
+			2 --bridge b --ip 192.0.2.5
 			2 --cpu 0
 			2 --memory 1K
 			2 --colour red

@@ -52,9 +52,42 @@ teardown() {
 		.storage, .nics, .queue_size, .disk_queue_size, .network,
 		.dns[0], .no_direct_io, .privileged, .data_disks[0].name)] |
 		join(" ")')" = "web qemu 3 1610612736 21474836480 2 256 128 blue 10.0.0.1 true true data1" ]
-	t 0 cocoon-hv spec --fc --bridge br0 --bridge br1 debian
-	[ "$(field "$output" '[.spec.backend, .spec.nics, .spec.bridge[]] |
-		join(" ")')" = "fc 2 br0 br1" ]
+	t 0 cocoon-hv spec --network a --network '' --network b debian
+	[ "$(field "$output" '.spec | .nics, .network, .networks[]' | xargs)" = \
+		"2 null a b" ]
+	t 0 cocoon-hv spec --network a --network b --nics 4 debian
+	[ "$(field "$output" '.spec.nics')" = 4 ]
+}
+
+# bridges DOCUMENT: its NICs on bridges, in a line
+bridges() {
+	field "$1" '[.spec | .nics, .network, (.networks // [] | join("+")),
+		(.bridges // [] | .[] | "\(.nic)=\(.device)",
+		.addresses[]?, .gateways[]?)] | join(" ")'
+}
+
+@test "spec: --network, --bridge and --ip count in their order" {
+	local word
+
+	t 0 cocoon-hv spec --bridge br0 debian
+	[ "$(bridges "$output")" = "1   0=br0" ]
+	t 0 cocoon-hv spec --bridge br0 --nics 3 --bridge br1 \
+		--ip 192.0.2.5/24,2001:db8::5/64,192.0.2.1,2001:db8::1 debian
+	[ "$(bridges "$output")" = "3   0=br0 1=br1 192.0.2.5/24 2001:db8::5/64 192.0.2.1 2001:db8::1 2=br1" ]
+	t 0 cocoon-hv spec --network a --bridge br0 --network b debian
+	[ "$(bridges "$output")" = "3  a+b 1=br0" ]
+	t 0 cocoon-hv spec --bridge br0 --network a --nics 4 --bridge '' debian
+	[ "$(bridges "$output")" = "4 a  0=br0" ]
+	for word in "--ip 192.0.2.5/24" "--bridge b --ip x" \
+		"--bridge b --ip 192.0.2.5" "--bridge b --ip 192.0.2.5/33" \
+		"--bridge b --ip 192.0.2.1/24,::1" "--bridge b --ip 10.0.0.1/0" \
+		"--bridge b --ip 192.0.2.5/24,192.0.2.1,192.0.2.2" \
+		"--bridge b --network a --ip 192.0.2.5/24" \
+		"--bridge b --ip 192.0.2.5/24 --ip 192.0.2.6/24" \
+		"--bridge a/b" "--bridge sixteenletters16" "--bridge ." \
+		"$(printf -- '--bridge b%.0s ' {1..17})"; do
+		t 2 cocoon-hv spec $word debian
+	done
 }
 
 @test "spec: -n gives NAME-1 to NAME-N, ids of their own" {

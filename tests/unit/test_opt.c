@@ -25,6 +25,12 @@ static const struct opt table[] = {
     O(count, 'c', OPT_U64, 1, 64, "N"),
     O(size, 0, OPT_SIZE, 512, 1 << 20, "SIZE"),
     O(list, 'l', OPT_LIST, 0, 0, "X"),
+    {.name = "tagged",
+	.kind = OPT_LIST,
+	.offset = offsetof(struct opts, list),
+	.metavar = "Y",
+	.tag = "y=",
+	.help = "into the same list"},
     O(verbose, 'v', OPT_COUNT, 0, 0, NULL),
 };
 
@@ -50,7 +56,7 @@ static void good(void)
 	struct opts o;
 
 	is_int(parse("a -f --name=x --count 7 b --size 1k --mode json -l 1 "
-		     "--list=2 -vv -v - -- --flag -x",
+		     "--tagged 5 --list=2 -vv -v - -- --flag -x",
 		   &o, &args, &err),
 	    0, "a line with everything: %s", err.msg);
 	ok(o.flag, "flag");
@@ -58,8 +64,9 @@ static void good(void)
 	is_int(o.count, 7, "number");
 	is_int(o.size, 1024, "size");
 	is_str(o.mode, "json", "enum");
-	is_int(o.list.n, 2, "list: two");
-	is_str(o.list.v[1], "2", "list: the second");
+	is_int(o.list.n, 3, "list: three");
+	is_str(o.list.v[1], "y=5", "list: one that was tagged, in its place");
+	is_str(o.list.v[2], "2", "list: the last");
 	is_int(o.verbose, 3, "counted flag");
 	is_int(args.n, 5, "operands");
 	is_str(args.v[1], "b", "operand between options");

@@ -280,6 +280,40 @@ static void finding(void)
 	is_str(helper, "/le/seed", "COCOON_LIBEXEC");
 }
 
+static bool at_once(void)
+{
+	return true;
+}
+
+/* What the process has started holds its stdout: both end together. */
+static void groups(void)
+{
+	AUTO_PROC struct proc p, q, r;
+	AUTO_BUF struct buf out = {0}, said = {0};
+	struct err err = {0};
+	int pid;
+
+	sh(&p, "sleep 1000 & echo $!");
+	p.group = true;
+	is_int(proc_run(&p, NULL, 0, &out, 100, 300, &err), -1, "too late");
+	is_int(err.code, ERR_TIMEOUT, "%s", err.msg);
+	pid = out.data ? atoi(out.data) : 0;
+	ok(pid > 1, "the other's pid");
+	for (int i = 0; i < 1000 && proc_start_time(pid); i++)
+		sleep_ms(10);
+	ok(pid > 1 && !proc_start_time(pid), "it is gone, too");
+	sh(&q, "echo aside >&2");
+	q.group = true;
+	q.said = &said;
+	is_int(proc_run(&q, NULL, 0, NULL, 0, 60000, &err), 0, "in time");
+	is_str(said.data, "aside", "stderr of a success");
+	sh(&r, "sleep 1000");
+	r.group = true;
+	r.stop = at_once;
+	is_int(proc_run(&r, NULL, 0, NULL, 0, 600000, &err), -1, "stopped");
+	is_str(err.msg, "sh: interrupted", "and told so");
+}
+
 int main(int argc, char **argv)
 {
 	ssize_t n;
@@ -299,6 +333,7 @@ int main(int argc, char **argv)
 	descriptors();
 	signals();
 	identity();
+	groups();
 	finding();
 	return done();
 }
