@@ -69,6 +69,16 @@ static const struct jfield blob[] = {
 };
 static const struct jtable blob_table = JTABLE(struct doc_blob, blob);
 
+static const struct jfield base[] = {
+#define BA(m, k, fl, a, h) F(struct doc_base, m, k, fl, a, h)
+    BA(digest, J_STR, 0, NULL, "digest of the file"),
+    BA(path, J_STR, 0, NULL, "absolute path in the store"),
+    BA(format, J_ENUM, 0, "raw|qcow2", "disk format"),
+    BA(size, J_U64, 0, NULL, "bytes at path"),
+    BA(virtual_size, J_U64, 0, NULL, "bytes of the disk"),
+};
+static const struct jtable base_table = JTABLE(struct doc_base, base);
+
 static const struct jfield image[] = {
 #define IM(m, k, fl, a, h) F(struct doc_image, m, k, fl, a, h)
     IM(name, J_STR, 0, NULL, "name in the store"),
@@ -77,7 +87,8 @@ static const struct jfield image[] = {
     IM(layers, J_ARR, 0, &blob_table, "EROFS layers, bottom first"),
     IM(kernel, J_OBJ, 0, &blob_table, "kernel"),
     IM(initrd, J_OBJ, 0, &blob_table, "initial RAM disk"),
-    IM(disk, J_OBJ, 0, &blob_table, "base disk of a cloud image"),
+    IM(vmlinux, J_OBJ, 0, &blob_table, "kernel as an ELF file"),
+    IM(disk, J_OBJ, 0, &base_table, "base disk of a cloud image"),
     IM(size, J_U64, 0, NULL, "bytes of all blobs"),
     IM(created_at, J_U64, 0, NULL, "time of import"),
 };

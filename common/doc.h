@@ -52,13 +52,21 @@ struct doc_blob {
 	uint64_t size; /* bytes of the file at path */
 };
 
+struct doc_base {
+	const char *digest; /* of the file at path */
+	const char *path;
+	const char *format; /* raw qcow2 */
+	uint64_t size, virtual_size;
+};
+
 struct doc_image {
 	const char *name; /* as the store knows it */
 	const char *digest;
 	const char *type;               /* oci cloudimg */
 	struct jarr layers;             /* struct doc_blob, bottom first; oci */
 	struct doc_blob kernel, initrd; /* oci */
-	struct doc_blob disk;           /* cloudimg: the base */
+	struct doc_blob vmlinux;        /* the kernel as an ELF file; oci */
+	struct doc_base disk;           /* cloudimg: the base, never written */
 	uint64_t size, created_at;
 };
 
