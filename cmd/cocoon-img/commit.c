@@ -42,7 +42,7 @@ int import_missing(struct work *w, size_t *want, size_t *n, struct err *err)
 	for (size_t i = 0; i < w->src.n; i++) {
 		bool found = w->src.layers[i].converted;
 
-		if (!found && look_for(w, i, &found, err) < 0)
+		if (!found && !w->force && look_for(w, i, &found, err) < 0)
 			return -1;
 		if (!found)
 			want[(*n)++] = i;
@@ -97,7 +97,8 @@ static int publish(struct work *w, size_t n, struct err *err)
 	struct layer_info info;
 
 	/* Another import may have been faster; or the image has it twice. */
-	if (!l->converted || layer_present(&w->store, l->key, l->digest, n > 0))
+	if (!l->converted ||
+	    (!w->force && layer_present(&w->store, l->key, l->digest, n > 0)))
 		return 0;
 	if (file_read(w->fd, mine, &text, 1 << 20, err) < 0 ||
 	    layer_info_parse(text.data, text.len, &info, &v, err) < 0)
@@ -178,11 +179,11 @@ static int write_image(
 	doc.initrd = boot.initrd;
 	doc.size += boot.kernel.size + boot.initrd.size;
 	if (!doc.kernel.digest)
-		log_warn("import: image %s: no kernel in it: it cannot be "
+		log_warn("image %s: no kernel in it: it cannot be "
 			 "booted directly",
 		    name);
 	else if (!doc.initrd.digest)
-		log_warn("import: image %s: no initial RAM disk in it: it "
+		log_warn("image %s: no initial RAM disk in it: it "
 			 "cannot be booted directly",
 		    name);
 	if (fsync(w->store.blob_fd) < 0)
@@ -190,7 +191,7 @@ static int write_image(
 	if (ref_write(&w->store, &doc, err) < 0)
 		return -1;
 	format_size_si(doc.size, size);
-	buf_addf(out, "imported: %s %s %zu layers %s\n", name, doc.digest,
+	buf_addf(out, "%s: %s %s %zu layers %s\n", w->did, name, doc.digest,
 	    w->src.n, size);
 	return 0;
 }

@@ -230,34 +230,70 @@ static int wrap(const struct job *j, struct err *err)
 		   : err_wrap(err, "layer %.19s", digest);
 }
 
-static int run_jobs(struct job jobs[AT_ONCE], const struct convert *c,
-    const size_t *want, size_t n, struct err *err)
+struct queue {
+	const struct convert *c;
+	const size_t *want;
+	size_t next, n;
+};
+
+/* Is the blob of the next layer there? */
+static int arrived(const struct queue *q, struct err *err)
 {
-	size_t next = 0, running;
+	struct bringer *b = q->c->src->bring;
 
+	return b && q->next < q->n ? b->layer(b, q->want[q->next], err) : 1;
+}
+
+/* Begins what can be begun; the number of jobs that are under way. */
+static int start_jobs(
+    struct queue *q, struct job jobs[AT_ONCE], struct err *err)
+{
+	int running = 0;
+
+	for (size_t i = 0; i < AT_ONCE; i++) {
+		struct job *j = &jobs[i];
+		int there = arrived(q, err);
+
+		if (there < 0)
+			return -1;
+		if (!j->layer && there && q->next < q->n &&
+		    job_begin(j, q->c, q->want[q->next++], err) < 0)
+			return wrap(j, err);
+		if (j->waiting && !must_wait(j, jobs) && job_step(j, err) < 0)
+			return wrap(j, err);
+		running += j->layer != NULL;
+	}
+	return running;
+}
+
+static void poll_fds(const struct queue *q, const struct job jobs[AT_ONCE],
+    struct pollfd fds[2 * AT_ONCE + 1])
+{
+	const struct bringer *b = q->c->src->bring;
+
+	for (size_t i = 0; i < AT_ONCE; i++) {
+		fds[2 * i] = (struct pollfd){jobs[i].out, POLLIN, 0};
+		fds[2 * i + 1] = (struct pollfd){jobs[i].err, POLLIN, 0};
+	}
+	fds[2 * AT_ONCE] =
+	    (struct pollfd){b && q->next < q->n ? b->fd : -1, POLLIN, 0};
+}
+
+static int run_jobs(struct queue *q, struct job jobs[AT_ONCE], struct err *err)
+{
 	for (;;) {
-		struct pollfd fds[2 * AT_ONCE];
+		struct pollfd fds[2 * AT_ONCE + 1];
+		int running = start_jobs(q, jobs, err);
 
-		running = 0;
-		for (size_t i = 0; i < AT_ONCE; i++) {
-			struct job *j = &jobs[i];
-
-			if (!j->layer && next < n &&
-			    job_begin(j, c, want[next++], err) < 0)
-				return wrap(j, err);
-			if (j->waiting && !must_wait(j, jobs) &&
-			    job_step(j, err) < 0)
-				return wrap(j, err);
-			running += j->layer != NULL;
-			fds[2 * i] = (struct pollfd){j->out, POLLIN, 0};
-			fds[2 * i + 1] = (struct pollfd){j->err, POLLIN, 0};
-		}
-		if (!running)
+		if (running < 0)
+			return -1;
+		if (!running && q->next == q->n)
 			return 0;
 		if (tool_check(err) < 0)
 			return -1;
+		poll_fds(q, jobs, fds);
 		/* A signal just before the poll is seen soon, too. */
-		if (poll(fds, 2 * AT_ONCE, SIGNAL_MS) < 0)
+		if (poll(fds, ARRAY_LEN(fds), SIGNAL_MS) < 0)
 			continue;
 		for (size_t i = 0; i < AT_ONCE; i++)
 			if (jobs[i].layer &&
@@ -270,12 +306,13 @@ static int run_jobs(struct job jobs[AT_ONCE], const struct convert *c,
 int convert_layers(
     const struct convert *c, const size_t *want, size_t n, struct err *err)
 {
+	struct queue q = {.c = c, .want = want, .n = n};
 	struct job jobs[AT_ONCE];
 	int r;
 
 	for (size_t i = 0; i < AT_ONCE; i++)
 		jobs[i] = no_job;
-	r = run_jobs(jobs, c, want, n, err);
+	r = run_jobs(&q, jobs, err);
 	for (size_t i = 0; i < AT_ONCE; i++)
 		job_kill(&jobs[i]);
 	return r;

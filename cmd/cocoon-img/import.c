@@ -20,12 +20,11 @@
 
 struct import_opts {
 	const char *ref;
-	uint64_t max_size, max_entries;
+	struct import_limits max;
 };
 
 static const struct import_opts defaults = {
-    .max_size = (uint64_t)64 << 30,
-    .max_entries = 2000000,
+    .max = IMPORT_LIMITS,
 };
 static const struct opt opts[] = {
     {.name = "ref",
@@ -36,12 +35,12 @@ static const struct opt opts[] = {
     {.name = "max-size",
 	.kind = OPT_SIZE,
 	.metavar = "SIZE",
-	.offset = offsetof(struct import_opts, max_size),
+	.offset = offsetof(struct import_opts, max.bytes),
 	.help = "most bytes in a layer (default: 64G)"},
     {.name = "max-entries",
 	.kind = OPT_U64,
 	.metavar = "N",
-	.offset = offsetof(struct import_opts, max_entries),
+	.offset = offsetof(struct import_opts, max.entries),
 	.help = "most files in a layer (default: 2000000)"},
 };
 
@@ -78,15 +77,14 @@ static int claim_work(struct work *w, struct err *err)
 	    err, ERR_FAILED, "image/tmp/%s: cannot be held", w->name);
 }
 
-static int convert_and_commit(
-    struct work *w, struct call *call, struct err *err)
+int import_layers(struct work *w, const struct import_limits *max,
+    const char *name, struct buf *out, struct err *err)
 {
-	const struct import_opts *o = call->opts;
 	const struct convert c = {.src = &w->src,
 	    .work_fd = w->fd,
 	    .blob_fd = w->store.blob_fd,
-	    .max_bytes = o->max_size,
-	    .max_entries = o->max_entries};
+	    .max_bytes = max->bytes,
+	    .max_entries = max->entries};
 	AUTO_FREE size_t *want = xcalloc(w->src.n, sizeof(*want));
 	int r = 1;
 
@@ -96,12 +94,11 @@ static int convert_and_commit(
 		if (import_missing(w, want, &n, err) < 0)
 			return -1;
 		if (n)
-			log_info("import: converting %zu of %zu layers", n,
-			    w->src.n);
+			log_info("converting %zu of %zu layers", n, w->src.n);
 		if (convert_layers(&c, want, n, err) < 0 ||
 		    (n && import_sync(w, err) < 0))
 			return -1;
-		r = import_commit(w, call->args.v[0], &call->out, err);
+		r = import_commit(w, name, out, err);
 	}
 	if (r == 1)
 		return err_set(err, ERR_FAILED,
@@ -127,7 +124,7 @@ static int check_operands(const struct call *call, struct err *err)
 static int import_run(struct call *call, struct err *err)
 {
 	const struct import_opts *o = call->opts;
-	struct work w = {.store = STORE_NONE, .src = {.dir_fd = -1}, .fd = -1};
+	struct work w = WORK_NONE;
 	size_t mark = undo_mark();
 	int r;
 
@@ -139,7 +136,8 @@ static int import_run(struct call *call, struct err *err)
 	if (r == 0)
 		r = claim_work(&w, err);
 	if (r == 0)
-		r = convert_and_commit(&w, call, err);
+		r = import_layers(
+		    &w, &o->max, call->args.v[0], &call->out, err);
 	if (r < 0)
 		err_wrap(err, "image %.80s", call->args.v[0]);
 	undo_run(mark); /* the work directory goes in either case */

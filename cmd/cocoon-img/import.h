@@ -13,7 +13,17 @@ struct source_layer {
 	char key[72];   /* names its files in the store; "" as yet */
 	bool converted; /* they are in the work directory */
 };
+/* Brings the blobs of a layout that are still elsewhere (pull). */
+struct bringer {
+	/* A manifest, an index or (config) a configuration; waits for it. */
+	int (*document)(struct bringer *b, const char *digest, uint64_t size,
+	    bool config, struct err *err);
+	/* Gets on with the layers. 1: layer i is there, 0: not yet. */
+	int (*layer)(struct bringer *b, size_t i, struct err *err);
+	int fd; /* readable when a layer may have come */
+};
 struct source {
+	struct bringer *bring; /* NULL: all is there */
 	int dir_fd;
 	char digest[72]; /* of the manifest */
 	struct source_layer *layers;
@@ -60,9 +70,28 @@ int convert_layers(
 struct work {
 	struct store store;
 	struct source src;
-	char name[64]; /* below image/tmp */
+	char name[96]; /* below image/tmp */
 	int fd;
+	const char *did; /* "imported" */
+	bool force;      /* make layers that are there again */
 };
+#define WORK_NONE                                                     \
+	{                                                             \
+		.store = STORE_NONE, .src = {.dir_fd = -1}, .fd = -1, \
+		.did = "imported"                                     \
+	}
+
+struct import_limits {
+	uint64_t bytes, entries; /* of a layer */
+};
+#define IMPORT_LIMITS                                            \
+	{                                                        \
+		.bytes = (uint64_t)64 << 30, .entries = 2000000, \
+	}
+
+/* Converts what is missing and commits it under the name; says so in out. */
+int import_layers(struct work *w, const struct import_limits *max,
+    const char *name, struct buf *out, struct err *err);
 
 /* The layers that are neither in the store nor converted; want has room for
  * all. Sets the keys of the others. */

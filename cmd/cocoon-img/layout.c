@@ -164,6 +164,9 @@ static struct json_object *read_blob(const struct source *src,
 		    what, (unsigned long long)size);
 		return NULL;
 	}
+	if (src->bring && src->bring->document(src->bring, digest, size,
+			      !strcmp(what, "config"), err) < 0)
+		return NULL;
 	fd = source_blob(src, digest, size, err);
 	if (fd < 0 || read_all(fd, &text, JTEXT_MAX_SIZE, what, err) < 0 ||
 	    digest_of_text(text.data, text.len, actual, err) < 0)
@@ -370,7 +373,7 @@ int source_open(
 	AUTO_JSON struct json_object *mark = NULL;
 	struct err e = {0};
 
-	*src = (struct source){.dir_fd = -1};
+	*src = (struct source){.bring = src->bring, .dir_fd = -1};
 	src->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (src->dir_fd < 0 && errno == ENOTDIR)
 		return err_set(err, ERR_UNSUPPORTED,
