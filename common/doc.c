@@ -187,9 +187,16 @@ static const struct jfield ended[] = {
 };
 static const struct jtable ended_table = JTABLE(struct doc_ended, ended);
 
+static const struct jfield guest[] = {
+#define GU(m, k, fl, a, h) F(struct doc_guest, m, k, fl, a, h)
+    GU(mac, J_STR, J_REQUIRED, NULL, "its MAC"),
+    GU(addresses, J_STRS, 0, NULL, "CIDR; none: DHCP"),
+};
+static const struct jtable guest_table = JTABLE(struct doc_guest, guest);
+
 static const struct jfield hv[] = {
 #define HV(m, k, fl, a, h) F(struct doc_hv, m, k, fl, a, h)
-    HV(state, J_ENUM, 0, "created|running|stopped|error", "derived"),
+    HV(state, J_ENUM, 0, "created|running|paused|stopped|error", "derived"),
     HV(generation, J_U64, J_ALWAYS, NULL, "number of the run directory"),
     HV(created_at, J_U64, 0, NULL, "time"),
     HV(started_at, J_U64, 0, NULL, "time of the last start"),
@@ -199,15 +206,45 @@ static const struct jfield hv[] = {
     HV(version, J_STR, 0, NULL, "of the VMM that ran last"),
     HV(accel, J_STR, 0, NULL, "kvm or tcg, of the last run"),
     HV(unattended, J_BOOL, 0, NULL, "runs without its monitor"),
+    HV(paused, J_BOOL, 0, NULL, "its processors stand still"),
     HV(privileged, J_BOOL, 0, NULL, "the VMM keeps uid 0"),
     HV(log_dir, J_STR, 0, NULL, "directory of console.log if elsewhere"),
+    HV(resume, J_STR, 0, NULL, "snapshot that the next start wakes"),
+    HV(guest, J_ARR, 0, &guest_table, "what the guest believes of NICs"),
     HV(ended, J_OBJ, 0, &ended_table, "how the last run ended"),
 };
 const struct jtable doc_hv_table = JTABLE(struct doc_hv, hv);
 
+static const struct jfield file[] = {
+#define FI(m, k, fl, a, h) F(struct doc_file, m, k, fl, a, h)
+    FI(name, J_STR, J_REQUIRED, NULL, "name in the directory"),
+    FI(role, J_ENUM, J_REQUIRED, "state|memory|disk|image", "what it is"),
+    FI(size, J_U64, J_ALWAYS, NULL, "bytes"),
+};
+static const struct jtable file_table = JTABLE(struct doc_file, file);
+
+static const struct jfield snap[] = {
+#define SN(m, k, fl, a, h) F(struct doc_snap, m, k, fl, a, h)
+    SN(id, J_STR, J_REQUIRED, NULL, "26 characters A-Z2-7"),
+    SN(name, J_STR, 0, NULL, "the name"),
+    SN(description, J_STR, 0, NULL, "free text"),
+    SN(dir, J_STR, 0, NULL, "absolute path of the directory; not on disk"),
+    SN(hold, J_STR, 0, NULL, "socket of who holds the VM; not on disk"),
+    SN(backend, J_STR, 0, NULL, "hypervisor"),
+    SN(version, J_STR, 0, NULL, "its version"),
+    SN(accel, J_STR, 0, NULL, "its accelerator"),
+    SN(created_at, J_U64, 0, NULL, "when the guest stood still"),
+    SN(pause_ms, J_U64, J_ALWAYS, NULL, "for how long it did"),
+    SN(size, J_U64, 0, NULL, "bytes on disk, image and disks shared or not"),
+    SN(files, J_ARR, J_ALWAYS, &file_table, "all files"),
+    SN(guest, J_ARR, J_ALWAYS, &guest_table, "what the guest believes"),
+    SN(doc, J_RAW, 0, NULL, "the document of the source"),
+};
+const struct jtable doc_snap_table = JTABLE(struct doc_snap, snap);
+
 const struct jtable *const doc_tables[] = {&doc_vm_table, &doc_spec_table,
     &doc_image_table, &doc_plan_table, &doc_net_table, &doc_boot_table,
-    &doc_hv_table, NULL};
+    &doc_hv_table, &doc_snap_table, NULL};
 
 int doc_bind(const struct json_object *doc, const char *name,
     const struct jtable *t, void *out, struct err *err)
@@ -311,6 +348,10 @@ bool doc_error(const struct json_object *doc, struct err *out)
 
 void doc_redact(struct json_object *doc)
 {
+	struct json_object *source = jval_get(jval_get(doc, "snap"), "doc");
+
+	if (jval_is_object(source))
+		doc_redact(source);
 	for (size_t i = 0; doc_tables[i]; i++)
 		jredact(jval_get(doc, doc_tables[i]->name), doc_tables[i]);
 }

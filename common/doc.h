@@ -143,17 +143,46 @@ struct doc_ended {
 	uint64_t at, status; /* the VMM's wait status */
 };
 
+/* What the guest believes of a NIC. */
+struct doc_guest {
+	const char *mac;
+	struct jstrs addresses;
+};
+
 struct doc_hv {
-	const char *state; /* created running stopped error; not on disk */
+	const char
+	    *state; /* created running paused stopped error; not on disk */
 	uint64_t generation, created_at, started_at, stopped_at;
 	uint64_t pid, uid; /* of the VMM; not on disk */
 	const char *version, *accel;
 	bool unattended; /* runs without its monitor; not on disk */
+	bool paused;     /* its processors stand still */
 	bool privileged;
 	const char *log_dir;    /* where console.log is, if not in vm/ID */
+	const char *resume;     /* snapshot that the next start wakes it from */
+	struct jarr guest;      /* struct doc_guest; none: as net has it */
 	struct doc_ended ended; /* how the last run ended; not on disk */
 };
 
+/* A snapshot: a directory of files; cocoon-snap. */
+struct doc_file {
+	const char *name; /* in the directory, and in vm/ID/N or vm/ID/pin */
+	const char *role; /* state memory disk image */
+	uint64_t size;
+};
+
+struct doc_snap {
+	const char *id, *name, *description;
+	const char *dir;  /* absolute path of the directory; not on disk */
+	const char *hold; /* socket: say there that it is safe; not on disk */
+	const char *backend, *version, *accel;
+	uint64_t created_at, pause_ms, size;
+	struct jarr files;       /* struct doc_file */
+	struct jarr guest;       /* struct doc_guest, one a NIC */
+	struct json_object *doc; /* the source's document */
+};
+
+extern const struct jtable doc_snap_table;
 extern const struct jtable doc_vm_table, doc_spec_table, doc_image_table,
     doc_plan_table, doc_net_table, doc_boot_table, doc_hv_table;
 /* NULL-terminated; the name is the member's. */

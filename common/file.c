@@ -342,13 +342,22 @@ static int copy_sparse(int in, int out, off_t size)
 int file_clone(int srcdir, const char *src, int dstdir, const char *dst,
     mode_t mode, struct err *err)
 {
-	AUTO_FD int in = -1, out = -1;
+	AUTO_FD int in = openat(srcdir, src, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (in < 0)
+		return err_sys(err, errno, "%s: open", src);
+	return file_clone_fd(in, src, dstdir, dst, mode, err);
+}
+
+int file_clone_fd(int in, const char *src, int dstdir, const char *dst,
+    mode_t mode, struct err *err)
+{
+	AUTO_FD int out = -1;
 	struct stat st;
 	int how = FILE_REFLINK;
 
-	in = openat(srcdir, src, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (in < 0 || fstat(in, &st) < 0)
-		return err_sys(err, errno, "%s: open", src);
+	if (fstat(in, &st) < 0)
+		return err_sys(err, errno, "%s: stat", src);
 	out = openat(dstdir, dst, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
 	if (out < 0)
 		return err_sys(err, errno, "%s: create", dst);

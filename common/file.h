@@ -61,6 +61,10 @@ int file_link_or_copy(int srcdir, const char *src, int dstdir, const char *dst,
 int file_clone(int srcdir, const char *src, int dstdir, const char *dst,
     mode_t mode, struct err *err);
 
+/* Same, from what is open. */
+int file_clone_fd(int in, const char *src, int dstdir, const char *dst,
+    mode_t mode, struct err *err);
+
 /* Punches out the 4 KiB blocks of fd that are all zeros; where the file
  * system cannot, the file stays as it is. */
 int file_dig_holes(int fd, const char *what, struct err *err);

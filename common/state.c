@@ -161,20 +161,33 @@ void state_new_id(char id[STATE_ID_LEN + 1])
 	id[STATE_ID_LEN] = '\0';
 }
 
-/* The id that vm-name/NAME points to; -1 if it points to none. */
-static int id_of_name(int names, const char *name, char id[STATE_ID_LEN + 1])
-{
-	char target[64];
-	ssize_t n = readlinkat(names, name, target, sizeof(target) - 1);
+/* What has a directory ID and a name that points to it. */
+static const struct kind {
+	const char *dir, *names, *record, *member, *what;
+} vms = {"vm", "vm-name", "vm.json", "vm", "VM"},
+  snaps = {"snap", "snap-name", "snap.json", "snap", "snapshot"};
 
-	if (n != 6 + STATE_ID_LEN)
+/* The id that NAMES/NAME points to; -1 if it points to none. */
+static int id_of_name(const struct kind *k, int names, const char *name,
+    char id[STATE_ID_LEN + 1])
+{
+	char target[64], want[64];
+	int n = snprintf(want, sizeof(want), "../%s/", k->dir);
+	ssize_t len = readlinkat(names, name, target, sizeof(target) - 1);
+
+	if (len != n + STATE_ID_LEN)
 		return -1;
-	target[n] = '\0';
-	if (strncmp(target, "../vm/", 6) || !valid_id(target + 6))
+	target[len] = '\0';
+	if (strncmp(target, want, (size_t)n) || !valid_id(target + n))
 		return -1;
-	memcpy(id, target + 6, STATE_ID_LEN + 1);
+	memcpy(id, target + n, STATE_ID_LEN + 1);
 	return 0;
 }
+
+static bool committed(struct state *st, const struct kind *k, const char *id);
+static int each(struct state *st, const struct kind *k,
+    int (*fn)(const char *id, const char *name, void *arg), void *arg,
+    struct err *err);
 
 struct find {
 	const char *prefix;
@@ -195,62 +208,87 @@ static int match_prefix(const char *id, const char *name, void *arg)
 }
 
 /* Exact id, exact name, then a prefix, which costs a walk. */
-static int find_vm(struct state *st, const char *ref, char id[STATE_ID_LEN + 1],
-    struct err *err)
+static int find(struct state *st, const struct kind *k, const char *ref,
+    char id[STATE_ID_LEN + 1], struct err *err)
 {
 	struct err ignored = {0};
-	AUTO_FD int names = state_dir(st, "vm-name", false, &ignored);
+	AUTO_FD int names = state_dir(st, k->names, false, &ignored);
 	struct find f = {ref, id, 0};
 
 	if (names < 0)
 		return 0;
-	if (valid_id(ref) && state_vm_committed(st, ref)) {
+	if (valid_id(ref) && committed(st, k, ref)) {
 		memcpy(id, ref, STATE_ID_LEN + 1);
 		return 1;
 	}
-	if (valid_name(ref) && id_of_name(names, ref, id) == 0)
+	if (valid_name(ref) && id_of_name(k, names, ref, id) == 0)
 		return 1;
 	if (strlen(ref) < 3 || strspn(ref, ID_CHARS) != strlen(ref))
 		return 0;
-	return state_each_vm(st, match_prefix, &f, err) < 0 ? -1 : f.hits;
+	return each(st, k, match_prefix, &f, err) < 0 ? -1 : f.hits;
 }
 
-int state_find_vm(struct state *st, const char *ref, char id[STATE_ID_LEN + 1],
-    struct err *err)
+static int find_one(struct state *st, const struct kind *k, const char *ref,
+    char id[STATE_ID_LEN + 1], struct err *err)
 {
-	int hits = find_vm(st, ref, id, err);
+	int hits = find(st, k, ref, id, err);
 
 	if (hits < 0)
 		return -1;
 	if (hits == 1)
 		return 0;
 	if (hits == 0)
-		err_set(err, ERR_NOTFOUND, "vm %.80s: VM not found", ref);
+		err_set(err, ERR_NOTFOUND, "%s %.80s: %s not found",
+		    k == &vms ? "vm" : k->what, ref, k->what);
 	else
 		err_set(err, ERR_STATE,
 		    "ambiguous ref \"%.80s\": multiple matches", ref);
 	return err_object(err, ref);
 }
 
-int state_vm_dir(struct state *st, const char *id, struct err *err)
+int state_find_vm(struct state *st, const char *ref, char id[STATE_ID_LEN + 1],
+    struct err *err)
 {
-	AUTO_FD int vms = state_dir(st, "vm", false, err);
+	return find_one(st, &vms, ref, id, err);
+}
+
+int state_find_snap(struct state *st, const char *ref,
+    char id[STATE_ID_LEN + 1], struct err *err)
+{
+	return find_one(st, &snaps, ref, id, err);
+}
+
+static int open_dir(
+    struct state *st, const struct kind *k, const char *id, struct err *err)
+{
+	AUTO_FD int all = state_dir(st, k->dir, false, err);
 	int fd;
 
-	if (vms < 0)
+	if (all < 0)
 		return -1;
-	fd = dir_open(vms, id, 0, err);
+	fd = dir_open(all, id, 0, err);
 	if (fd < 0 && err->code == ERR_NOTFOUND)
-		return err_set(err, ERR_NOTFOUND, "vm %s: VM not found", id);
+		return err_set(err, ERR_NOTFOUND, "%s %s: %s not found",
+		    k == &vms ? "vm" : k->what, id, k->what);
 	return fd;
 }
 
-int state_each_vm(struct state *st,
+int state_vm_dir(struct state *st, const char *id, struct err *err)
+{
+	return open_dir(st, &vms, id, err);
+}
+
+int state_snap_dir(struct state *st, const char *id, struct err *err)
+{
+	return open_dir(st, &snaps, id, err);
+}
+
+static int each(struct state *st, const struct kind *k,
     int (*fn)(const char *id, const char *name, void *arg), void *arg,
     struct err *err)
 {
 	struct err ignored = {0};
-	int names = state_dir(st, "vm-name", false, &ignored), r = 0;
+	int names = state_dir(st, k->names, false, &ignored), r = 0;
 	struct dirent *de;
 	DIR *d;
 
@@ -259,35 +297,62 @@ int state_each_vm(struct state *st,
 	d = fdopendir(names);
 	if (!d) {
 		close_fd(&names);
-		return err_sys(err, errno, "vm-name: open");
+		return err_sys(err, errno, "%s: open", k->names);
 	}
 	while (r == 0 && (de = readdir(d))) {
 		char id[STATE_ID_LEN + 1];
 
 		if (valid_name(de->d_name) &&
-		    id_of_name(names, de->d_name, id) == 0)
+		    id_of_name(k, names, de->d_name, id) == 0)
 			r = fn(id, de->d_name, arg);
 	}
 	closedir(d);
 	return r;
 }
 
-bool state_vm_committed(struct state *st, const char *id)
+int state_each_vm(struct state *st,
+    int (*fn)(const char *id, const char *name, void *arg), void *arg,
+    struct err *err)
+{
+	return each(st, &vms, fn, arg, err);
+}
+
+int state_each_snap(struct state *st,
+    int (*fn)(const char *id, const char *name, void *arg), void *arg,
+    struct err *err)
+{
+	return each(st, &snaps, fn, arg, err);
+}
+
+static struct json_object *read_record(
+    const struct kind *k, int fd, const char *id, struct err *err);
+
+static bool committed(struct state *st, const struct kind *k, const char *id)
 {
 	struct err ignored;
-	AUTO_FD int vm = state_vm_dir(st, id, &ignored), names = -1;
+	AUTO_FD int fd = open_dir(st, k, id, &ignored), names = -1;
 	AUTO_JSON struct json_object *doc = NULL;
 	char points_to[STATE_ID_LEN + 1];
 	const char *name;
 
-	if (vm < 0)
+	if (fd < 0)
 		return false;
-	doc = state_record(vm, id, &ignored);
-	name = jval_str(jval_get(doc, "vm"), "name");
-	names = state_dir(st, "vm-name", false, &ignored);
+	doc = read_record(k, fd, id, &ignored);
+	name = jval_str(jval_get(doc, k->member), "name");
+	names = state_dir(st, k->names, false, &ignored);
 	return name && valid_name(name) && names >= 0 &&
-	       id_of_name(names, name, points_to) == 0 &&
+	       id_of_name(k, names, name, points_to) == 0 &&
 	       !strcmp(points_to, id);
+}
+
+bool state_vm_committed(struct state *st, const char *id)
+{
+	return committed(st, &vms, id);
+}
+
+bool state_snap_committed(struct state *st, const char *id)
+{
+	return committed(st, &snaps, id);
 }
 
 int state_vm_lock(struct state *st, int vm_fd, const char *id, int timeout_ms,
@@ -314,19 +379,31 @@ int state_vm_lock(struct state *st, int vm_fd, const char *id, int timeout_ms,
 	return take_fd(&fd);
 }
 
-struct json_object *state_record(int vm_fd, const char *id, struct err *err)
+static struct json_object *read_record(
+    const struct kind *k, int fd, const char *id, struct err *err)
 {
 	AUTO_BUF struct buf text = {0};
 	struct json_object *doc;
 
-	if (file_read(vm_fd, "vm.json", &text, JTEXT_MAX_SIZE, err) < 0) {
-		err_wrap(err, "vm %s", id);
+	if (file_read(fd, k->record, &text, JTEXT_MAX_SIZE, err) < 0) {
+		err_wrap(err, "%s %s", k == &vms ? "vm" : k->what, id);
 		return NULL;
 	}
 	doc = jval_parse(text.data, text.len, err);
 	if (!doc)
-		err_wrap(err, "vm %s: vm.json", id);
+		err_wrap(err, "%s %s: %s", k == &vms ? "vm" : k->what, id,
+		    k->record);
 	return doc;
+}
+
+struct json_object *state_record(int vm_fd, const char *id, struct err *err)
+{
+	return read_record(&vms, vm_fd, id, err);
+}
+
+struct json_object *state_manifest(int snap_fd, const char *id, struct err *err)
+{
+	return read_record(&snaps, snap_fd, id, err);
 }
 
 int state_adopt_net(struct state *st, const char *id, struct err *err)

@@ -60,7 +60,7 @@ void state_new_id(char id[STATE_ID_LEN + 1]);
  */
 int state_find_vm(struct state *st, const char *ref, char id[STATE_ID_LEN + 1],
     struct err *err);
-/* vm/ID, opened; ERR_NOTFOUND. */
+/* Opened; ERR_NOTFOUND. */
 int state_vm_dir(struct state *st, const char *id, struct err *err);
 /* Calls fn with (id, name) of every VM that a name points to. */
 int state_each_vm(struct state *st,
@@ -68,6 +68,18 @@ int state_each_vm(struct state *st,
     struct err *err);
 /* True if vm/ID is there and the name in its record points to it. */
 bool state_vm_committed(struct state *st, const char *id);
+
+/* The same for snapshots: snap/ID, snap-name/NAME, snap.json. */
+int state_find_snap(struct state *st, const char *ref,
+    char id[STATE_ID_LEN + 1], struct err *err);
+int state_snap_dir(struct state *st, const char *id, struct err *err);
+int state_each_snap(struct state *st,
+    int (*fn)(const char *id, const char *name, void *arg), void *arg,
+    struct err *err);
+bool state_snap_committed(struct state *st, const char *id);
+/* snap/ID/snap.json, of a directory anywhere. */
+struct json_object *state_manifest(
+    int snap_fd, const char *id, struct err *err);
 
 /*
  * Takes vm/ID/lock, waiting up to timeout_ms; checks that rm has not won
@@ -83,10 +95,7 @@ struct json_object *state_record(int vm_fd, const char *id, struct err *err);
 /* Marks net/ID.json as the dispatcher's; a missing file is fine. */
 int state_adopt_net(struct state *st, const char *id, struct err *err);
 
-/*
- * What belongs to the host and not to one root directory: /run/cocoon
- * (COCOON_STATE_RUN), opened, made if missing.
- */
+/* The host's, not one root's: /run/cocoon (COCOON_STATE_RUN), made. */
 int state_host_dir(struct err *err);
 
 #endif

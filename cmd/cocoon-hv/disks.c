@@ -18,7 +18,7 @@
 #define MKFS_MS 120000
 
 /* "layers/0.erofs" -> "layers-0.erofs": pin/ is flat. */
-static void pin_name(const char *file, char out[128])
+void pin_name(const char *file, char out[128])
 {
 	snprintf(out, 128, "%s", file);
 	for (char *p = out; *p; p++)
@@ -26,12 +26,7 @@ static void pin_name(const char *file, char out[128])
 			*p = '-';
 }
 
-/* What comes from the image: the planned disks with a source, the kernel. */
-struct linked {
-	const char *file, *source;
-};
-
-static size_t linked_files(const struct vm *vm, struct linked *out, size_t max)
+size_t linked_files(const struct vm *vm, struct linked *out, size_t max)
 {
 	const struct doc_disk *d = vm->plan.disks.v;
 	size_t n = 0;
@@ -46,10 +41,8 @@ static size_t linked_files(const struct vm *vm, struct linked *out, size_t max)
 	return n;
 }
 
-#define MAX_LINKED 256
-
 /* A file name of a plan comes from a document: nothing but these shapes. */
-static int check_file(const char *file, struct err *err)
+int check_file(const char *file, struct err *err)
 {
 	size_t n = strspn(file, "abcdefghijklmnopqrstuvwxyz0123456789_-./");
 
@@ -209,7 +202,7 @@ static int make_disk(
 	return 0;
 }
 
-static bool is_own(const struct doc_disk *d)
+bool disk_is_own(const struct doc_disk *d)
 {
 	return !d->source && strcmp(d->role, "cidata") != 0;
 }
@@ -222,7 +215,7 @@ int disks_create(const struct vm *vm, int run_fd, int pin_fd, struct err *err)
 	    disks_link(vm, run_fd, pin_fd, err) < 0)
 		return -1;
 	for (size_t i = 0; i < vm->plan.disks.n; i++) {
-		if (is_own(&d[i]) && make_disk(vm, run_fd, &d[i], err) < 0)
+		if (disk_is_own(&d[i]) && make_disk(vm, run_fd, &d[i], err) < 0)
 			return -1;
 		if (tool_check(err) < 0)
 			return -1;

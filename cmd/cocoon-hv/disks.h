@@ -5,6 +5,18 @@
 
 #include "hv.h"
 
+/* What comes from the image: the planned disks with a source, the kernel. */
+#define MAX_LINKED 256
+struct linked {
+	const char *file, *source;
+};
+size_t linked_files(const struct vm *vm, struct linked *out, size_t max);
+/* "layers/0.erofs" -> "layers-0.erofs": pin/ is flat. */
+void pin_name(const char *file, char out[128]);
+int check_file(const char *file, struct err *err);
+/* A disk that the VM writes and nobody else has. */
+bool disk_is_own(const struct doc_disk *d);
+
 int disks_create(const struct vm *vm, int run_fd, int pin_fd, struct err *err);
 int disks_pin(const struct vm *vm, int pin_fd, struct err *err);
 /* Names in N/ that are links to pin/: made anew. */
@@ -12,6 +24,19 @@ int disks_link(const struct vm *vm, int run_fd, int pin_fd, struct err *err);
 /* Gives the VM's own files to uid, through descriptors (0: back to root). */
 int disks_chown(const struct vm *vm, int run_fd, uid_t uid, struct err *err);
 int disks_seed(const struct vm *vm, int run_fd, struct err *err);
+/*
+ * disks_snap.c. For a snapshot: the image's files of pin/ below dir_fd, by hard link, and
+ * copies of the VM's own disks, of the VM's uid. Names as in N/ and pin/.
+ */
+int disks_save_image(const struct vm *vm, int pin_fd, int dir_fd,
+    struct jarr *files, struct err *err);
+int disks_note(struct jarr *files, int dir_fd, const char *name,
+    const char *role, struct err *err);
+int disks_save_own(const struct vm *vm, int run_fd, int dir_fd,
+    struct jarr *files, struct err *err);
+/* The reverse: the VM's own disks from a snapshot's directory. */
+int disks_load_own(
+    const struct vm *vm, int dir_fd, int run_fd, struct err *err);
 /* Sockets, memory and state files of a dead VM. */
 void disks_clean(int run_fd);
 

@@ -92,7 +92,8 @@ static int leftover(struct gc *g, const char *name, struct err *err)
 	bool run = sscanf(name, "%llu%c", &n, &end) == 1 ||
 		   sscanf(name, "live.%llu%c", &n, &end) == 1 ||
 		   sscanf(name, "run.%llu%c", &n, &end) == 1;
-	bool tmp = name[0] == '.' && strstr(name, ".tmp-");
+	bool tmp = (name[0] == '.' && strstr(name, ".tmp-")) ||
+		   (!strncmp(name, "s-", 2) && valid_id(name + 2));
 
 	if (!tmp && (!run || n == inside.current))
 		return 0;

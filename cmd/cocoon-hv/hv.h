@@ -14,7 +14,7 @@
 extern const struct verb verb_spec, verb_plan, verb_get, verb_create,
     verb_start, verb_stop, verb_wait, verb_list, verb_inspect, verb_status,
     verb_console, verb_logs, verb_rm, verb_debug, verb_gc, verb_doctor,
-    verb_report;
+    verb_report, verb_pause, verb_resume, verb_capture;
 
 /* One VM, opened: its directory, its lock if taken, its record, bound. */
 struct vm {
@@ -46,12 +46,19 @@ void vm_close(struct vm *vm);
 int vm_bind(struct vm *vm, struct err *err);
 /* Writes vm->doc as vm.json, less what is derived. */
 int vm_save(struct vm *vm, bool durable, struct err *err);
+/* stop.c. The monitor writes the end; where none is left, this does. */
+void vm_record_end(struct vm *vm, bool killed);
+/* What a VMM leaves behind: its uid, its sockets, the files it owned. */
+void vm_tidy(struct vm *vm, uid_t uid);
 /* Removes a VM by id, running or not; its VMM is killed. */
 int vm_remove(const char *id, struct err *err);
 /* The ids of references, one for each; one bad reference fails them all. */
 int vm_resolve_all(const struct strv *refs, struct strv *ids, struct err *err);
 /* True if ids[i] stands in front of i, too: that VM is done already. */
 bool vm_seen_before(const struct strv *ids, size_t i);
+/* The hypervisor's own socket, connected and greeted; *vmm is its driver. */
+struct vmm;
+int vm_api(const struct vm *vm, const struct vmm **vmm, struct err *err);
 /* "vm/ID/N", opened beneath; N as in the record. */
 int vm_run_dir(const struct vm *vm, struct err *err);
 

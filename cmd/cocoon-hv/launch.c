@@ -30,7 +30,8 @@ static struct monitor new_monitor(struct vm *vm)
 	    .events_fd = -1,
 	    .log_fd = -1,
 	    .event_fd = -1,
-	    .fds = {.api = -1, .events = -1, .console = -1},
+	    .fds = {.api = -1, .events = -1, .console = -1, .state = -1},
+	    .hold = HOLD_NONE,
 	    .pidfd = -1};
 
 	m.console.serial_fd = m.console.listen_fd = m.console.log_fd = -1;
@@ -76,6 +77,7 @@ static void give_up(struct monitor *m)
 	if (m->uid)
 		slot_release(m->vm, m->uid);
 	unlinkat(m->vm->fd, "console.sock", 0);
+	unlinkat(m->vm->fd, HOLD_SOCKET, 0);
 }
 
 static int commit_record(struct vm *vm, struct err *err)
@@ -84,6 +86,7 @@ static int commit_record(struct vm *vm, struct err *err)
 	vm->hv.version = vm->plan.version;
 	vm->hv.accel = vm->plan.accel;
 	vm->hv.privileged = vm->plan.privileged;
+	vm->hv.paused = false;
 	return vm_save(vm, false, err);
 }
 

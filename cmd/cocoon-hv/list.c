@@ -35,6 +35,7 @@ enum wanted {
 	W_GENERATION,
 	W_CREATED,
 	W_STARTED,
+	W_PAUSED,
 	W_IMAGE,
 	W_ADDRESS,
 };
@@ -45,6 +46,7 @@ static const char *const paths[] = {
     [W_GENERATION] = ".hv.generation",
     [W_CREATED] = ".hv.created_at",
     [W_STARTED] = ".hv.started_at",
+    [W_PAUSED] = ".hv.paused",
     [W_IMAGE] = ".image.name",
     [W_ADDRESS] = ".net.nics[].addresses[]",
 };
@@ -65,6 +67,8 @@ static void found(size_t which, const char *value, size_t len, void *arg)
 
 	if (which < ARRAY_LEN(numbers)) {
 		*numbers[which] = strtoull(text, NULL, 10);
+	} else if (which == W_PAUSED) {
+		r->paused = !strcmp(text, "true");
 	} else if (which == W_IMAGE) {
 		free(r->image);
 		r->image = xstrdup(text);
@@ -85,7 +89,7 @@ static const char *state_of(const struct row *r, int vm_fd)
 	if (!r->started_at)
 		return "created";
 	if (live_check(vm_fd, r->generation).alive)
-		return "running";
+		return r->paused ? "paused" : "running";
 	event_last(vm_fd, r->generation, &ended, &keep);
 	if (ended.reason && ended.at >= r->started_at &&
 	    !strcmp(ended.reason, "failed"))

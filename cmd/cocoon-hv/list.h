@@ -11,6 +11,7 @@ struct row {
 	char *name, *image;
 	const char *state;
 	struct buf ips; /* comma list; empty: none */
+	bool paused;
 	uint64_t cpu, memory, storage, generation, created_at, started_at;
 };
 

@@ -163,9 +163,10 @@ void live_derive(struct vm *vm)
 
 	vm->hv.pid = vm->hv.uid = 0;
 	vm->hv.unattended = false;
+	vm->hv.paused = l.alive && vm->hv.paused;
 	vm->hv.ended = (struct doc_ended){0};
 	if (l.alive) {
-		vm->hv.state = "running";
+		vm->hv.state = vm->hv.paused ? "paused" : "running";
 		vm->hv.pid = (uint64_t)l.pid;
 		vm->hv.uid = l.uid;
 		vm->hv.unattended = !is_attended(vm);

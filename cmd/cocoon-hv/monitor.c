@@ -100,6 +100,8 @@ static int open_files(struct monitor *m, struct err *err)
 	    socket_pair(&m->event_fd, &m->fds.events, err) < 0 ||
 	    socket_pair(&m->console.serial_fd, &m->fds.console, err) < 0)
 		return -1;
+	if (hold_listen(&m->hold, m->vm->fd, err) < 0)
+		return -1;
 	return console_open(&m->console, m->vm->fd, err);
 }
 
@@ -138,6 +140,9 @@ static int confine_vmm(struct monitor *m, struct err *err)
 	for (size_t i = 0; i < m->vm->plan.disks.n; i++)
 		if (d[i].size > largest)
 			largest = d[i].size;
+	/* A snapshot's state: the memory, and devices. */
+	if (m->vm->plan.memory + (128 << 20) > largest)
+		largest = m->vm->plan.memory + (128 << 20);
 	confine_limit(c, RLIMIT_CORE, 0);
 	confine_limit(c, RLIMIT_NOFILE, 16384);
 	confine_limit(c, RLIMIT_FSIZE, largest);
@@ -329,7 +334,8 @@ static int finish(struct monitor *m)
 	    .detail = words[0] ? xstrdup(words) : NULL,
 	    .at = m->vm->hv.stopped_at,
 	    .status = (uint64_t)code};
-	return strcmp(m->reason, "shutdown") && strcmp(m->reason, "stopped");
+	return strcmp(m->reason, "shutdown") && strcmp(m->reason, "stopped") &&
+	       strcmp(m->reason, "hibernated");
 }
 
 static int signal_fd(void)
@@ -343,6 +349,22 @@ static int signal_fd(void)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* Who held the VM paused is done, or gone. */
+static void end_hold(struct monitor *m, enum hold_said said)
+{
+	struct err err;
+
+	if (said == HOLD_BROKEN) {
+		if (m->vmm->resume(m->event_fd, API_MS, &err) < 0)
+			return;
+		event_append(m->events_fd, m->vm->hv.generation, "resumed",
+		    "who had paused it died", NULL, -1);
+	} else if (said == HOLD_DURABLE) {
+		m->reason = "hibernated";
+		proc_pidfd_kill(m->pidfd, SIGKILL);
+	}
 }
 
 static int poll_timeout(const struct monitor *m)
@@ -360,14 +382,15 @@ int monitor_serve(struct monitor *m)
 	AUTO_FD int signals = signal_fd();
 
 	for (;;) {
-		struct pollfd p[CONSOLE_CLIENTS + 8];
+		struct pollfd p[CONSOLE_CLIENTS + 10];
 		struct signalfd_siginfo info;
-		size_t n = 3;
+		size_t n = 3 + HOLD_POLLS;
 
 		p[0] = (struct pollfd){m->pidfd, POLLIN, 0};
 		p[1] = (struct pollfd){signals, POLLIN, 0};
 		p[2] = (struct pollfd){m->event_fd, POLLIN, 0};
-		n += console_poll(&m->console, p + 3);
+		hold_poll(&m->hold, p + 3);
+		n += console_poll(&m->console, p + 3 + HOLD_POLLS);
 		if (poll(p, n, poll_timeout(m)) < 0 && errno != EINTR)
 			break;
 		stop_on_time(m);
@@ -378,7 +401,9 @@ int monitor_serve(struct monitor *m)
 		if (p[2].revents &&
 		    m->vmm->event(m->event_fd, &m->event_in, &m->reason) < 0)
 			close_fd(&m->event_fd);
-		console_handle(&m->console, p + 3, n - 3);
+		end_hold(m, hold_handle(&m->hold, p + 3));
+		console_handle(
+		    &m->console, p + 3 + HOLD_POLLS, n - 3 - HOLD_POLLS);
 		if (p[0].revents)
 			break;
 	}

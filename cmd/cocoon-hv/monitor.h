@@ -4,6 +4,7 @@
 #define COCOON_MONITOR_H
 
 #include "confine.h"
+#include "hold.h"
 #include "vmm.h"
 
 #define CONSOLE_CLIENTS 16
@@ -29,6 +30,7 @@ struct monitor {
 	struct vmm_fds fds; /* the VMM's ends */
 	int event_fd;       /* our end of fds.events */
 	struct console console;
+	struct hold hold;
 	struct buf event_in;
 	const char *reason; /* from the VMM's own event */
 	pid_t pid;

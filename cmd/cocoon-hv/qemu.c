@@ -163,6 +163,10 @@ static void qemu_argv(
 	strv_add(out, "on,obsolete=deny,elevateprivileges=deny,spawn=deny,"
 		      "resourcecontrol=deny");
 	strv_add(out, "-S");
+	if (fds->state >= 0) {
+		strv_add(out, "-incoming");
+		strv_add(out, "defer");
+	}
 }
 
 void script_quote(const char *s, struct buf *out)
@@ -224,6 +228,11 @@ static int qemu_resume(int fd, int timeout_ms, struct err *err)
 	return qmp_command(fd, "cont", timeout_ms, NULL, err);
 }
 
+static int qemu_pause(int fd, int timeout_ms, struct err *err)
+{
+	return qmp_command(fd, "stop", timeout_ms, NULL, err);
+}
+
 static int qemu_stop(int fd, struct err *err)
 {
 	return qmp_send(fd, "system_powerdown", err);
@@ -265,22 +274,31 @@ static int qemu_event(int fd, struct buf *in, const char **reason)
 
 static int qemu_powerdown(int api_fd, int timeout_ms, struct err *err)
 {
-	if (qmp_hello(api_fd, timeout_ms, err) < 0)
+	/* A guest that is paused would not see the button. */
+	if (qmp_hello(api_fd, timeout_ms, err) < 0 ||
+	    qmp_command(api_fd, "cont", timeout_ms, NULL, err) < 0)
 		return -1;
 	return qmp_command(api_fd, "system_powerdown", timeout_ms, NULL, err);
 }
 
+static const struct vmm_file state_files[] = {
+    {"vmstate", "state"}, {NULL, NULL}};
+
 const struct vmm vmm_qemu = {
     .name = "qemu",
     .program = "qemu-system-x86_64",
-    .caps = VMM_OCI | VMM_SERIALS | VMM_TCG,
+    .caps = VMM_OCI | VMM_SERIALS | VMM_TCG | VMM_SNAPSHOT,
     .max_disks = (LAST_SLOT - FIRST_SLOT + 1) * 8 - 16,
     .version = qemu_version,
     .argv = qemu_argv,
     .script = qemu_script,
     .ready = qemu_ready,
     .resume = qemu_resume,
+    .pause = qemu_pause,
     .stop = qemu_stop,
     .event = qemu_event,
+    .capture = qemu_capture,
+    .load = qemu_load,
+    .files = state_files,
     .powerdown = qemu_powerdown,
 };

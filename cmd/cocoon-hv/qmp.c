@@ -62,13 +62,11 @@ static int judge(
 	    err, ERR_FAILED, "qmp: %s: %s", command, said ? said : "refused");
 }
 
-static int await(int fd, const char *command, int64_t until,
+static int await(int fd, struct buf *in, const char *command, int64_t until,
     struct json_object **result, struct err *err)
 {
-	AUTO_BUF struct buf in = {0};
-
 	for (;;) {
-		AUTO_JSON struct json_object *v = qmp_read(fd, &in, until, err);
+		AUTO_JSON struct json_object *v = qmp_read(fd, in, until, err);
 
 		if (!v)
 			return err_wrap(err, "%s", command);
@@ -94,11 +92,48 @@ int qmp_send(int fd, const char *command, struct err *err)
 int qmp_command(int fd, const char *command, int timeout_ms,
     struct json_object **result, struct err *err)
 {
+	AUTO_BUF struct buf in = {0};
 	int64_t until = now_ms() + timeout_ms;
 
 	if (qmp_send(fd, command, err) < 0)
 		return -1;
-	return await(fd, command, until, result, err);
+	return await(fd, &in, command, until, result, err);
+}
+
+/* The bytes, and a descriptor by SCM_RIGHTS with the first of them. */
+static int send_fd(int fd, const char *text, size_t len, int pass_fd)
+{
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = {.room = {0}};
+	struct iovec iov = {(void *)text, len};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	struct cmsghdr *c;
+	ssize_t n;
+
+	if (pass_fd >= 0) {
+		msg.msg_control = control.room;
+		msg.msg_controllen = sizeof(control.room);
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &pass_fd, sizeof(int));
+	}
+	n = sendmsg(fd, &msg, MSG_NOSIGNAL);
+	return n == (ssize_t)len ? 0 : -1;
+}
+
+int qmp_call(int fd, struct buf *in, const struct qmp_call *c,
+    struct json_object **result, struct err *err)
+{
+	AUTO_FREE char *line = xasprintf(
+	    "{\"execute\":\"%s\",\"arguments\":%s}\n", c->command, c->args);
+
+	if (send_fd(fd, line, strlen(line), c->pass_fd) < 0)
+		return err_sys(err, errno, "qmp: %s", c->command);
+	return await(fd, in, c->command, now_ms() + c->timeout_ms, result, err);
 }
 
 int qmp_hello(int fd, int timeout_ms, struct err *err)

@@ -19,6 +19,14 @@ struct json_object;
  */
 int qmp_command(int fd, const char *command, int timeout_ms,
     struct json_object **result, struct err *err);
+/* The same with arguments, as JSON text, and a descriptor to hand over (-1:
+ * none). What comes behind the answer stays in *in: events. */
+struct qmp_call {
+	const char *command, *args;
+	int pass_fd, timeout_ms;
+};
+int qmp_call(int fd, struct buf *in, const struct qmp_call *c,
+    struct json_object **result, struct err *err);
 /* Sends and does not wait. */
 int qmp_send(int fd, const char *command, struct err *err);
 /* The greeting and qmp_capabilities. */

@@ -9,6 +9,7 @@
 
 struct report_opts {
 	const char *format, *as;
+	bool snapshot;
 };
 
 static const struct report_opts defaults = {.format = "text", .as = "done"};
@@ -24,6 +25,10 @@ static const struct opt opts[] = {
 	.metavar = "WORD",
 	.offset = offsetof(struct report_opts, as),
 	.help = "what was done: created, started ..."},
+    {.name = "snapshot",
+	.kind = OPT_FLAG,
+	.offset = offsetof(struct report_opts, snapshot),
+	.help = "of a snapshot, not of a VM"},
 };
 
 static int line(struct call *call, const struct report_opts *o,
@@ -43,17 +48,31 @@ static int line(struct call *call, const struct report_opts *o,
 	return 0;
 }
 
+static int snapshot_line(struct call *call, const struct report_opts *o,
+    const struct json_object *doc, struct err *err)
+{
+	struct doc_snap s;
+
+	if (doc_bind(doc, "snap", &doc_snap_table, &s, err) < 0)
+		return -1;
+	buf_addf(&call->out, "%s: %s  %s  stood still for %llu ms\n", o->as,
+	    s.id, s.name ? s.name : "-", (unsigned long long)s.pause_ms);
+	return 0;
+}
+
 static int report_filter(
     struct call *call, struct json_object *doc, struct err *err)
 {
 	const struct report_opts *o = call->opts;
-	const char *id = jval_str(jval_get(doc, "vm"), "id");
+	const char *id =
+	    jval_str(jval_get(doc, o->snapshot ? "snap" : "vm"), "id");
 	struct err told;
 
 	if (doc_error(doc, &told))
 		return 0;
 	if (!strcmp(o->format, "text"))
-		return line(call, o, doc, err);
+		return o->snapshot ? snapshot_line(call, o, doc, err)
+				   : line(call, o, doc, err);
 	if (!strcmp(o->format, "ids")) {
 		struct json_object *all = call->data;
 

@@ -10,6 +10,7 @@
 
 #include "disks.h"
 #include "file.h"
+#include "hold.h"
 #include "hv.h"
 #include "live.h"
 #include "log.h"
@@ -64,7 +65,7 @@ static bool power_button(struct stopping *s)
 }
 
 /* The monitor writes the end; where none is left, this does. */
-static void record_end(struct stopping *s, bool killed)
+void vm_record_end(struct vm *vm, bool killed)
 {
 	int64_t until = now_ms() + MONITOR_MS;
 	struct json_object *keep = NULL;
@@ -72,35 +73,36 @@ static void record_end(struct stopping *s, bool killed)
 	AUTO_FD int fd = -1;
 
 	do {
-		event_last(s->vm.fd, s->vm.hv.generation, &ended, &keep);
-		bool found = ended.reason && ended.at >= s->vm.hv.started_at;
+		event_last(vm->fd, vm->hv.generation, &ended, &keep);
+		bool found = ended.reason && ended.at >= vm->hv.started_at;
 
 		jval_put(keep);
 		if (found)
 			return;
 		sleep_ms(2);
-	} while (!s->vm.hv.unattended && now_ms() < until);
-	fd = openat(s->vm.fd, "events",
+	} while (!vm->hv.unattended && now_ms() < until);
+	fd = openat(vm->fd, "events",
 	    O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd >= 0)
-		event_append(fd, s->vm.hv.generation, "ended",
+		event_append(fd, vm->hv.generation, "ended",
 		    killed ? "killed" : "stopped", "the monitor was gone", -1);
 }
 
 /* What a VMM leaves behind: its uid, its sockets, the files it owned. */
-static void tidy(struct stopping *s)
+void vm_tidy(struct vm *vm, uid_t uid)
 {
 	struct err err;
-	AUTO_FD int run = vm_run_dir(&s->vm, &err);
+	AUTO_FD int run = vm_run_dir(vm, &err);
 
 	if (run >= 0) {
-		if (disks_chown(&s->vm, run, 0, &err) < 0)
-			log_warn("%s: %s", s->vm.vm.name, err.msg);
+		if (disks_chown(vm, run, 0, &err) < 0)
+			log_warn("%s: %s", vm->vm.name, err.msg);
 		disks_clean(run);
 	}
-	if (s->live.uid)
-		slot_release(&s->vm, s->live.uid);
-	unlinkat(s->vm.fd, "console.sock", 0);
+	if (uid)
+		slot_release(vm, uid);
+	unlinkat(vm->fd, "console.sock", 0);
+	unlinkat(vm->fd, HOLD_SOCKET, 0);
 }
 
 /* A guest that is still booting misses the button: it is pressed again. */
@@ -144,8 +146,8 @@ static void finish(
 		tool_fail(call, NULL, &err);
 		return;
 	}
-	record_end(s, killed);
-	tidy(s);
+	vm_record_end(&s->vm, killed);
+	vm_tidy(&s->vm, s->live.uid);
 }
 
 static int compare(const void *a, const void *b)

@@ -21,8 +21,9 @@ enum vmm_caps {
 	VMM_OCI = 1,      /* direct kernel boot */
 	VMM_CLOUDIMG = 2, /* firmware boot */
 	VMM_WINDOWS = 4,
-	VMM_SERIALS = 8, /* virtio-blk serial numbers */
-	VMM_TCG = 16,    /* works without KVM */
+	VMM_SERIALS = 8,   /* virtio-blk serial numbers */
+	VMM_TCG = 16,      /* works without KVM */
+	VMM_SNAPSHOT = 32, /* capture and load */
 };
 
 /* Descriptors under their own numbers in the VMM; -1: not used. */
@@ -30,8 +31,13 @@ struct vmm_fds {
 	int api;     /* listening socket N/api.sock */
 	int events;  /* socket: the monitor's own API connection */
 	int console; /* socket: the serial port */
+	int state;   /* file to load the VM from; -1: a cold boot */
 	int taps[16];
 	size_t n_taps;
+};
+
+struct vmm_file {
+	const char *name, *role;
 };
 
 struct vmm {
@@ -48,9 +54,11 @@ struct vmm {
 	void (*script)(
 	    const struct vm *vm, const struct vmm_script *o, struct buf *out);
 
-	/* On the monitor's connection; -1 with a reason within timeout_ms. */
+	/* On the monitor's connection, or one to api.sock that `ready` has
+	 * greeted; -1 with a reason within timeout_ms. */
 	int (*ready)(int fd, int timeout_ms, struct err *err);
 	int (*resume)(int fd, int timeout_ms, struct err *err);
+	int (*pause)(int fd, int timeout_ms, struct err *err);
 	/* Asks the guest to shut down; the answer is not waited for. */
 	int (*stop)(int fd, struct err *err);
 	/*
@@ -59,12 +67,32 @@ struct vmm {
 	 */
 	int (*event)(int fd, struct buf *in, const char **reason);
 
+	/*
+	 * Snapshots (VMM_SNAPSHOT). capture writes the state of the paused VM
+	 * into the files of `files` below dir_fd, by a greeted connection to
+	 * api.sock; it looks at tool_check. load is the monitor's, behind
+	 * `ready`: argv was given fds->state, the files are in N/ under the
+	 * same names, and the VM is paused when it returns. Disks that the
+	 * plan has larger than their files grow, and the guest is told.
+	 */
+	int (*capture)(
+	    int api_fd, const struct vm *vm, int dir_fd, struct err *err);
+	int (*load)(int fd, const struct vm *vm, const struct vmm_fds *fds,
+	    struct err *err);
+	/* {name, role} of what capture writes; ends with a NULL name. */
+	const struct vmm_file *files;
+
 	/* By api.sock, from other processes. */
 	int (*powerdown)(int api_fd, int timeout_ms, struct err *err);
 };
 
 /* A word as the shell reads it back. */
 void script_quote(const char *word, struct buf *out);
+
+/* qemu_state.c */
+int qemu_capture(int api_fd, const struct vm *vm, int dir_fd, struct err *err);
+int qemu_load(
+    int fd, const struct vm *vm, const struct vmm_fds *fds, struct err *err);
 
 extern const struct vmm vmm_qemu;
 /* NULL-terminated, in the order that `auto` prefers. */

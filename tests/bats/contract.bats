@@ -19,6 +19,7 @@ cocoon-hv report
 cocoon-net add +
 cocoon-net del +
 cocoon-net check
+cocoon-snap add +
 cocoon-img resolve +
 cocoon-hint boot +
 '

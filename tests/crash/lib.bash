@@ -25,7 +25,7 @@ missing() {
 gc_all() {
 	local tool said
 
-	for tool in cocoon-hv cocoon-net cocoon-img; do
+	for tool in cocoon-hv cocoon-net cocoon-snap cocoon-img; do
 		[ -x "$BIN/$tool" ] || continue
 		said=$("$tool" gc "$@" 2>&1) ||
 			echo "$tool gc fails with $?: $said"

@@ -3,7 +3,9 @@
  * The smallest guest that a test of the life cycle needs: a multiboot kernel
  * that is up in a blink. It greets on the serial port and echoes what it
  * reads, `q` switches the machine off, `d` makes it deaf to the power button,
- * `b` babbles until the next key, `?` prints its kernel command line.
+ * `b` babbles until the next key, `?` prints its kernel command line, `+`
+ * counts: the number is in its memory alone, so it tells of a snapshot what of
+ * its guest lives on.
  *
  *     as --32 -o miniguest.o miniguest.S &&
  *     ld -m elf_i386 -Ttext 0x100000 -o miniguest miniguest.o
@@ -80,6 +82,8 @@ key:	movb $0, babbling
 	je start_babble
 	cmp $'?', %al
 	je cmdline
+	cmp $'+', %al
+	je count
 	call putc
 	jmp idle
 
@@ -89,6 +93,21 @@ deafen:	movb $1, deaf
 	jmp idle
 start_babble:
 	movb $1, babbling
+	jmp idle
+	/* "count N", six digits. */
+count:	incl counter
+	mov counter, %eax
+	mov $digits + 5, %edi
+	mov $10, %ebx
+10:	xor %edx, %edx
+	div %ebx
+	add $'0', %dl
+	mov %dl, (%edi)
+	dec %edi
+	cmp $digits, %edi
+	jae 10b
+	mov $count_text, %esi
+	call puts
 	jmp idle
 cmdline:
 	mov info, %ebx
@@ -163,6 +182,9 @@ idtr:	.word 48 * 8 - 1
 	.long idt
 
 	.data
+count_text: .ascii "count "
+digits:	.asciz "000000\r\n"
+counter: .long 0
 deaf:	.byte 0
 babbling: .byte 0
 	.bss

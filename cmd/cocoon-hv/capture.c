@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * capture: a running VM's state, disks and image into vm/ID/s-SNAPID, whose
+ * owner `cocoon-snap add` becomes by renaming it. What can be done before or
+ * behind the pause is: the pause has the VMM's dump and the disks' reflinks,
+ * nothing else. The monitor resumes the VM if this process dies.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "disks.h"
+#include "file.h"
+#include "hold.h"
+#include "hv.h"
+#include "live.h"
+#include "log.h"
+#include "undo.h"
+#include "vmm.h"
+
+#define API_MS 20000
+#define SEAL_MS 500 /* until a VMM has closed what it wrote */
+
+struct capture_opts {
+	bool hold;
+};
+
+static const struct opt opts[] = {
+    {.name = "hold",
+	.kind = OPT_FLAG,
+	.offset = offsetof(struct capture_opts, hold),
+	.help = "end the VM when the next stage says durable"},
+};
+
+struct capture {
+	struct vm *vm;
+	const struct vmm *vmm;
+	bool stay; /* paused until the next stage has it safe */
+	int dir, run, pin, api, hold, listen;
+	char id[STATE_ID_LEN + 1];
+	char name[STATE_ID_LEN + 3]; /* s-ID */
+	struct doc_snap snap;
+	int64_t paused_at;
+};
+
+static int undo_dir(void *arg, struct err *err)
+{
+	const struct capture *c = arg;
+
+	return tree_remove(c->vm->fd, c->name, err);
+}
+
+static int check(struct capture *c, struct err *err)
+{
+	const struct vm *vm = c->vm;
+
+	if (!live_check(vm->fd, vm->hv.generation).alive)
+		return err_set(err, ERR_STATE,
+		    "does not run: only a VM that runs can be saved");
+	c->vmm = vmm_find(vm->plan.backend);
+	if (!c->vmm || !(c->vmm->caps & VMM_SNAPSHOT))
+		return err_set(err, ERR_UNSUPPORTED,
+		    "backend %s: this build cannot save its VMs",
+		    vm->plan.backend);
+	return 0;
+}
+
+/* Everything that need not wait for the pause. */
+static int prepare(struct capture *c, struct err *err)
+{
+	state_new_id(c->id);
+	snprintf(c->name, sizeof(c->name), "s-%s", c->id);
+	if (mkdirat(c->vm->fd, c->name, 0700) < 0)
+		return err_sys(err, errno, "%s: mkdir", c->name);
+	undo_push(undo_dir, c, "what was captured");
+	c->dir = dir_open(c->vm->fd, c->name, 0, err);
+	c->run = vm_run_dir(c->vm, err);
+	c->pin = dir_open(c->vm->fd, "pin", 0, err);
+	if (c->dir < 0 || c->run < 0 || c->pin < 0 ||
+	    disks_save_image(c->vm, c->pin, c->dir, &c->snap.files, err) < 0)
+		return -1;
+	c->hold = hold_take(c->vm->fd, !c->vm->hv.paused, err);
+	if (c->hold < 0)
+		return -1;
+	c->api = vm_api(c->vm, &c->vmm, err);
+	return c->api < 0 ? -1 : tool_check(err);
+}
+
+/* The VM goes on, or the monitor sees to it. */
+static int go_on(struct capture *c, struct err *err)
+{
+	if (!c->vm->hv.paused && c->vmm->resume(c->api, API_MS, err) < 0)
+		return -1;
+	hold_release(&c->hold);
+	return 0;
+}
+
+static int dump(struct capture *c, struct err *err)
+{
+	const struct vmm_file *f = c->vmm->files;
+
+	if (c->vmm->capture(c->api, c->vm, c->dir, err) < 0)
+		return -1;
+	for (; f->name; f++)
+		if (disks_note(&c->snap.files, c->dir, f->name, f->role, err) <
+		    0)
+			return -1;
+	return disks_save_own(c->vm, c->run, c->dir, &c->snap.files, err);
+}
+
+/* From pause to resume. */
+static int stand_still(struct capture *c, struct err *err)
+{
+	struct err failed;
+	int r;
+
+	c->paused_at = now_ms();
+	c->snap.created_at = (uint64_t)wall_ms();
+	if (!c->vm->hv.paused && c->vmm->pause(c->api, API_MS, err) < 0)
+		return -1;
+	r = dump(c, err);
+	if (r < 0) {
+		(void)go_on(c, &failed);
+		return -1;
+	}
+	if (!c->stay && go_on(c, err) < 0)
+		return -1;
+	c->snap.pause_ms = (uint64_t)(now_ms() - c->paused_at);
+	return 0;
+}
+
+/*
+ * The VMM has had the file open for writing: it is ours alone when it has
+ * closed it; a copy is, in any case.
+ */
+static int seal(int dir, const char *name, struct err *err)
+{
+	AUTO_FD int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	int64_t until = now_ms() + SEAL_MS;
+
+	if (fd < 0 || fchown(fd, 0, 0) < 0 || fchmod(fd, 0400) < 0)
+		return err_sys(err, errno, "%s: take over", name);
+	while (fcntl(fd, F_SETLEASE, F_RDLCK) < 0) {
+		if (errno != EAGAIN)
+			return err_sys(err, errno, "%s: lease", name);
+		if (now_ms() < until) {
+			sleep_ms(2);
+			continue;
+		}
+		if (file_clone(dir, name, dir, "copy", 0400, err) < 0)
+			return -1;
+		return renameat(dir, "copy", dir, name) < 0
+			   ? err_sys(err, errno, "%s: rename", name)
+			   : 0;
+	}
+	fcntl(fd, F_SETLEASE, F_UNLCK);
+	return 0;
+}
+
+static int seal_all(struct capture *c, struct err *err)
+{
+	for (const struct vmm_file *f = c->vmm->files; f->name; f++)
+		if (seal(c->dir, f->name, err) < 0)
+			return -1;
+	return tool_check(err);
+}
+
+/* What the guest believes: what was recorded of a clone, else what is so. */
+static void fill_guest(const struct vm *vm, struct jarr *out)
+{
+	const struct doc_nic *nic = vm->net.nics.v;
+	struct doc_guest *g;
+
+	if (vm->hv.guest.n == vm->net.nics.n) {
+		*out = vm->hv.guest;
+		return;
+	}
+	g = xcalloc(vm->net.nics.n + 1, sizeof(*g));
+	for (size_t i = 0; i < vm->net.nics.n; i++)
+		g[i] = (struct doc_guest){nic[i].mac, nic[i].addresses};
+	*out = (struct jarr){g, vm->net.nics.n};
+}
+
+/* The document of the source, and what was saved of it. */
+static void describe(struct capture *c)
+{
+	struct doc_snap *s = &c->snap;
+	const struct doc_file *f = s->files.v;
+	struct vm *vm = c->vm;
+	char link[40], path[4096];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", c->dir);
+	n = readlink(link, path, sizeof(path) - 1);
+	path[n > 0 ? n : 0] = '\0';
+	s->id = c->id;
+	s->dir = xstrdup(path);
+	s->backend = vm->plan.backend;
+	s->version = vm->hv.version;
+	s->accel = vm->hv.accel;
+	for (size_t i = 0; i < s->files.n; i++)
+		s->size += f[i].size;
+	fill_guest(vm, &s->guest);
+	if (c->listen >= 0)
+		s->hold = xasprintf("%s/hold", path);
+	doc_put(vm->doc, "snap", &doc_snap_table, s);
+}
+
+static int take(struct capture *c, struct err *err)
+{
+	if (check(c, err) < 0 || prepare(c, err) < 0)
+		return -1;
+	if (c->stay) {
+		c->listen = socket_listen(c->dir, "hold", err);
+		if (c->listen < 0)
+			return -1;
+	}
+	if (stand_still(c, err) < 0 || seal_all(c, err) < 0)
+		return -1;
+	live_derive(c->vm);
+	describe(c);
+	return 0;
+}
+
+/* Nobody has it safe: the next stage has said why. */
+static void give_back(struct capture *c)
+{
+	struct err err = {0};
+
+	if (c->hold >= 0 && go_on(c, &err) < 0)
+		log_warn("vm %s: %s", c->vm->vm.name, err.msg);
+	if (tree_remove(c->vm->fd, c->name, &err) < 0)
+		log_warn("%s", err.msg);
+}
+
+static void finish(struct capture *c)
+{
+	close_fd(&c->dir);
+	close_fd(&c->run);
+	close_fd(&c->pin);
+	close_fd(&c->api);
+	close_fd(&c->hold);
+	close_fd(&c->listen);
+}
+
+static int capture_one(
+    const char *ref, bool stay, struct json_object **doc, struct err *err)
+{
+	static struct capture c; /* the undo list outlives the stack */
+	AUTO_VM struct vm vm = VM_NONE;
+	size_t mark = undo_mark();
+	int r;
+
+	c = (struct capture){.vm = &vm,
+	    .stay = stay,
+	    .dir = -1,
+	    .run = -1,
+	    .pin = -1,
+	    .api = -1,
+	    .hold = -1,
+	    .listen = -1};
+	if (vm_open(&vm, ref, VM_LOCK_MS, err) < 0)
+		return -1;
+	*doc = jval_ref(vm.doc);
+	if (state_lock_shared(&vm.st, err) < 0)
+		return -1;
+	r = take(&c, err);
+	if (r == 0)
+		r = tool_emit(vm.doc, err);
+	if (r == 0 && stay && hibernate(&vm, c.listen, &c.hold, c.id, err) < 0)
+		give_back(&c);
+	if (r < 0)
+		undo_run(mark);
+	else
+		undo_forget(mark);
+	finish(&c);
+	return r < 0 ? err_wrap(err, "vm %s", vm.vm.name) : 0;
+}
+
+static int capture_run(struct call *call, struct err *err)
+{
+	const struct capture_opts *o = call->opts;
+	AUTO_JSON struct json_object *doc = NULL;
+	struct err e = {0};
+
+	(void)err;
+	if (capture_one(call->args.v[0], o->hold, &doc, &e) < 0) {
+		err_object(&e, call->args.v[0]);
+		tool_fail(call, NULL, &e);
+	}
+	return 0;
+}
+
+const struct verb verb_capture = {
+    .name = "capture",
+    .summary = "Save a running VM's state and disks, for `cocoon-snap add`.",
+    .operands = "VM",
+    .min_args = 1,
+    .max_args = 1,
+    .opts = opts,
+    .n_opts = ARRAY_LEN(opts),
+    .opts_size = sizeof(struct capture_opts),
+    .emits = true,
+    .changes = true,
+    .run = capture_run,
+};

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash disable=SC2016,SC2034
+# snapshot save, killed in any stage: the VM goes on, the next save works, and
+# a snapshot is complete or garbage.
+NEEDS="cocoon cocoon-hv cocoon-net cocoon-img cocoon-hint cocoon-snap cc ld
+	qemu-system-x86_64 mkfs.ext4"
+COMMAND='cocoon snapshot save --name new it'
+
+prepare() {
+	prepare_mini
+}
+
+setup() {
+	copy_mini
+	host_state >"$W/before"
+	root_state >"$W/before-root"
+	cocoon vm run --name it --nics 0 --memory 64M --storage 64M mini \
+		>/dev/null
+}
+
+next() {
+	cocoon vm inspect it | jq -e '.hv.state == "running"' >/dev/null ||
+		return
+	cocoon snapshot verify >/dev/null || return
+	cocoon snapshot inspect new >/dev/null 2>&1 ||
+		sh -c "$COMMAND" >/dev/null || return
+	# QEMU must really run.
+	printf '%s\n' '{"execute":"qmp_capabilities"}' \
+		'{"execute":"query-status"}' |
+		timeout 10 python3 -c '
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX)
+os.chdir(sys.argv[1])
+s.connect("api.sock")
+s.sendall(sys.stdin.buffer.read())
+f = s.makefile()
+while (line := f.readline()) and "status" not in line:
+    pass
+sys.exit("running" not in line.replace("\"running\": false", ""))' \
+			"$COCOON_ROOT_DIR/vm-name/it/0" || return
+	cocoon vm rm --force it && cocoon snapshot rm new
+}
+
+check() {
+	same host_state "$(cat "$W/before")"
+	same root_state "$(cat "$W/before-root")"
+}
