@@ -17,7 +17,7 @@ struct proc {
 	struct strv argv; /* argv[0] is looked up in PATH, or a path */
 	struct strv env;  /* "NAME=VALUE", added to the environment */
 	int in, out, err; /* fds for 0-2; -1: /dev/null (err: inherited) */
-	int keep[24];     /* fds passed on under their own numbers */
+	int keep[160];    /* fds passed on under their own numbers */
 	size_t n_keep;
 	int cwd_fd;       /* -1: unchanged */
 	int netns_fd;     /* -1: unchanged */

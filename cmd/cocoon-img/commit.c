@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,12 +21,13 @@ static int look_for(struct work *w, size_t i, bool *found, struct err *err)
 {
 	struct source_layer *l = &w->src.layers[i];
 
-	*found = layer_present(&w->store, l->digest, l->digest, i > 0);
+	*found = l->digest[0] &&
+		 layer_present(&w->store, l->digest, l->digest, i > 0);
 	if (*found) {
 		memcpy(l->key, l->digest, sizeof(l->key));
 		return 0;
 	}
-	if (i == 0)
+	if (i == 0 || !l->digest[0])
 		return 0;
 	if (source_chain(&w->src, i, l->key, err) < 0)
 		return -1;
@@ -245,18 +245,10 @@ int import_commit(
     struct work *w, const char *name, struct buf *out, struct err *err)
 {
 	AUTO_FREE size_t *want = xcalloc(w->src.n, sizeof(*want));
-	AUTO_FD int lock = -1;
+	AUTO_FD int lock = work_lock(w, err);
 	size_t n;
 
-	if (state_lock_shared(&w->store.st, err) < 0)
-		return -1;
-	lock =
-	    openat(w->store.image_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (lock < 0)
-		return err_sys(err, errno, "image: open");
-	if (file_lock(lock, LOCK_EX, 60000, "the image store", err) < 0)
-		return -1;
-	if (import_missing(w, want, &n, err) < 0)
+	if (lock < 0 || import_missing(w, want, &n, err) < 0)
 		return -1;
 	if (n) {
 		close_fd(&w->store.st.lock_fd);

@@ -16,7 +16,8 @@
 
 #define LOW_SPACE ((uint64_t)4 << 30)
 
-static void check_program(struct call *call, const char *name)
+static void check_program(
+    struct call *call, const char *name, const char *flag, const char *remedy)
 {
 	AUTO_FREE char *path = proc_find(name);
 	AUTO_BUF struct buf out = {0};
@@ -24,15 +25,14 @@ static void check_program(struct call *call, const char *name)
 	struct err ignored;
 
 	if (!path) {
-		doctor_say(call, name, "fail", "not found",
-		    "apt-get install erofs-utils");
+		doctor_say(call, name, "fail", "not found", remedy);
 		return;
 	}
 	/* mkfs.erofs 1.5 prints its version, and then that it has no -V: the
 	 * exit status says nothing. */
 	proc_init(&p);
 	strv_add(&p.argv, path);
-	strv_add(&p.argv, "-V");
+	strv_add(&p.argv, flag);
 	(void)!proc_run(&p, NULL, 0, &out, 200, 5000, &ignored);
 	if (out.len)
 		out.data[strcspn(out.data, "\n")] = '\0';
@@ -132,8 +132,9 @@ static void check_store(struct call *call)
 static int doctor_run(struct call *call, struct err *err)
 {
 	(void)err;
-	check_program(call, "mkfs.erofs");
-	check_program(call, "fsck.erofs");
+	check_program(call, "mkfs.erofs", "-V", "apt-get install erofs-utils");
+	check_program(call, "fsck.erofs", "-V", "apt-get install erofs-utils");
+	check_program(call, "qemu-img", "-V", "apt-get install qemu-utils");
 	check_helper(call);
 	check_landlock(call);
 	check_store(call);

@@ -79,14 +79,17 @@ static int keep_image(struct gc *g, const char *name)
 		keep_layer(g, layers[i].digest);
 	add_live(g, img.doc.kernel.digest, "kernel");
 	add_live(g, img.doc.initrd.digest, "initrd");
+	add_live(g, img.doc.vmlinux.digest, "vmlinux");
+	if (img.doc.disk.digest)
+		add_live(g, img.doc.disk.digest, img.doc.disk.format);
 	return 0;
 }
 
 /* HEX.SUFFIX as we make them; anything else is not ours to remove. */
 static bool is_blob(const char *name)
 {
-	static const char *const suffixes[] = {
-	    ".erofs", ".json", ".dirs", ".kernel", ".initrd"};
+	static const char *const suffixes[] = {".erofs", ".json", ".dirs",
+	    ".kernel", ".initrd", ".vmlinux", ".qcow2", ".raw"};
 
 	if (strspn(name, "0123456789abcdef") != 64)
 		return false;

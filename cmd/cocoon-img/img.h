@@ -11,6 +11,9 @@
  *                        place last, so a layer is there when this is
  * image/blob/HEX.kernel  kernels and initial RAM disks that were found in
  * image/blob/HEX.initrd  layers; HEX is the SHA-256 of their bytes
+ * image/blob/HEX.vmlinux the chosen kernel unpacked, by its own SHA-256
+ * image/blob/HEX.qcow2   disks of cloud images, by the SHA-256 of the file;
+ * image/blob/HEX.raw     0444, and never written
  * image/ref/NAME         an image: struct doc_image without paths. The ref is
  *                        the commit.
  * image/tmp/import-ID/   an import in progress, which holds its flock
@@ -30,7 +33,7 @@
 #include "tool.h"
 
 extern const struct verb verb_import, verb_resolve, verb_list, verb_inspect,
-    verb_rm, verb_verify, verb_gc, verb_doctor;
+    verb_rm, verb_verify, verb_gc, verb_doctor, verb_pull;
 
 /* ---- the store (store.c) ---- */
 struct store {
@@ -63,6 +66,7 @@ struct boot_item {
 struct layer_info {
 	const char *key;            /* "sha256:HEX", HEX of the file names */
 	const char *digest;         /* of the layer blob */
+	const char *diff;           /* of its tar, where it was asked for */
 	uint64_t source_size;       /* bytes of the layer blob */
 	uint64_t entries, implicit; /* implicit: directories without entry */
 	const char *erofs_digest;   /* of HEX.erofs */

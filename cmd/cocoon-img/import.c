@@ -8,13 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "input.h"
 #include "log.h"
 #include "ref.h"
-#include "undo.h"
+#include "sandbox.h"
 
 #define TRIES_MAX 5
 
@@ -44,37 +44,15 @@ static const struct opt opts[] = {
 	.help = "most files in a layer (default: 2000000)"},
 };
 
-static int remove_work(void *arg, struct err *err)
+/* Tars have no manifest: their digests are the image's. */
+static int name_source(struct source *src, struct err *err)
 {
-	struct work *w = arg;
+	AUTO_BUF struct buf text = {0};
 
-	return tree_remove(w->store.tmp_fd, w->name, err);
-}
-
-/* gc takes what nobody holds: after taking the lock, was it faster? */
-static int claim_work(struct work *w, struct err *err)
-{
-	char id[STATE_ID_LEN + 1];
-	struct stat a, b;
-
-	for (int i = 0; i < TRIES_MAX; i++) {
-		state_new_id(id);
-		snprintf(w->name, sizeof(w->name), "import-%s", id);
-		close_fd(&w->fd);
-		w->fd = dir_open(w->store.tmp_fd, w->name, 0700, err);
-		if (w->fd < 0)
-			return -1;
-		if (flock(w->fd, LOCK_EX | LOCK_NB) == 0 &&
-		    fstat(w->fd, &a) == 0 &&
-		    fstatat(w->store.tmp_fd, w->name, &b,
-			AT_SYMLINK_NOFOLLOW) == 0 &&
-		    a.st_ino == b.st_ino) {
-			undo_push(remove_work, w, w->name);
-			return 0;
-		}
-	}
-	return err_set(
-	    err, ERR_FAILED, "image/tmp/%s: cannot be held", w->name);
+	buf_str(&text, "cocoon: an image of tars\n");
+	for (size_t i = 0; i < src->n; i++)
+		buf_addf(&text, "%s\n", src->layers[i].digest);
+	return digest_of_text(text.data, text.len, src->digest, err);
 }
 
 int import_layers(struct work *w, const struct import_limits *max,
@@ -98,6 +76,8 @@ int import_layers(struct work *w, const struct import_limits *max,
 		if (convert_layers(&c, want, n, err) < 0 ||
 		    (n && import_sync(w, err) < 0))
 			return -1;
+		if (!w->src.digest[0] && name_source(&w->src, err) < 0)
+			return -1;
 		r = import_commit(w, name, out, err);
 	}
 	if (r == 1)
@@ -106,51 +86,117 @@ int import_layers(struct work *w, const struct import_limits *max,
 	return r;
 }
 
-static int check_operands(const struct call *call, struct err *err)
+/* The tar of an image: unpacked into the work directory, then as one there. */
+static int import_archive(struct work *w, const struct input *in,
+    const struct import_opts *o, struct err *err)
 {
-	if (name_check(call->args.v[0], err) < 0)
+	AUTO_FD int dir = dir_open(w->fd, "layout", 0700, err);
+	struct stat st;
+
+	if (dir < 0 ||
+	    input_explode(in, dir, o->max.bytes, o->max.entries, err) < 0)
 		return -1;
-	if (call->args.n == 1)
-		return err_set(err, ERR_UNSUPPORTED,
-		    "import from standard input: not supported: give the "
-		    "directory of an OCI image layout");
-	if (call->args.n > 2)
-		return err_set(err, ERR_UNSUPPORTED,
-		    "import of several files: not supported: give the one "
-		    "directory of an OCI image layout");
+	if (fstatat(dir, "oci-layout", &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return source_open_dir(
+		    &w->src, take_fd(&dir), "the archive", o->ref, err);
+	w->src.dir_fd = take_fd(&dir);
+	return docker_open(&w->src, o->ref, err);
+}
+
+/* Each file a layer, the lowest first; a stream is one. */
+static int import_tars(struct work *w, const struct input *in, struct err *err)
+{
+	w->src.n = in->stream ? 1 : in->n;
+	w->src.layers = xcalloc(w->src.n, sizeof(*w->src.layers));
+	for (size_t i = 0; i < w->src.n; i++) {
+		struct source_layer *l = &w->src.layers[i];
+		enum input_kind kind;
+
+		l->fds[0] = in->fds[i];
+		l->fds[1] = in->stream ? in->fds[1] : -1;
+		l->n_fds = in->stream ? 2 : 1;
+		if (i && input_sniff(in, i, 1, &kind, err) < 0)
+			return -1;
+		if (i && kind != INPUT_TAR)
+			return err_set(err, ERR_INPUT,
+			    "file %zu is no tar, as the first is", i + 1);
+		/* One alone need not be read twice. */
+		if (w->src.n > 1 &&
+		    digest_of_fd(l->fds[0], l->digest, &l->size, err) < 0)
+			return -1;
+	}
 	return 0;
+}
+
+static int import_files(struct work *w, const struct call *call,
+    const struct input *in, struct buf *out, struct err *err)
+{
+	const struct import_opts *o = call->opts;
+	const char *name = call->args.v[0];
+	const struct cloud from = {
+	    .fds = in->fds, .n = in->n, .max_bytes = o->max.bytes};
+	enum input_kind kind;
+	int r;
+
+	if (input_sniff(in, 0, in->n, &kind, err) < 0)
+		return -1;
+	if (o->ref && kind != INPUT_IMAGE)
+		return err_set(err, ERR_USAGE,
+		    "--ref: what is imported has no names in it");
+	if (kind == INPUT_DISK)
+		return cloud_import(w, name, &from, out, err);
+	if (kind == INPUT_IMAGE && in->n > 1 && !in->stream)
+		return err_set(
+		    err, ERR_USAGE, "an image's archive is imported alone");
+	r = kind == INPUT_TAR ? import_tars(w, in, err)
+			      : import_archive(w, in, o, err);
+	return r < 0 ? -1 : import_layers(w, &o->max, name, out, err);
+}
+
+static bool is_directory(const struct call *call)
+{
+	struct stat st;
+
+	return call->args.n == 2 && stat(call->args.v[1], &st) == 0 &&
+	       S_ISDIR(st.st_mode);
+}
+
+static int import_one(struct work *w, struct call *call, struct err *err)
+{
+	const struct import_opts *o = call->opts;
+	CLEANUP(input_close) struct input in = INPUT_NONE;
+
+	if (is_directory(call)) {
+		if (source_open(&w->src, call->args.v[1], o->ref, err) < 0 ||
+		    work_open(w, err) < 0)
+			return -1;
+		return import_layers(
+		    w, &o->max, call->args.v[0], &call->out, err);
+	}
+	if (input_open(&in, call->args.v + 1, call->args.n - 1, err) < 0 ||
+	    work_open(w, err) < 0)
+		return -1;
+	return import_files(w, call, &in, &call->out, err);
 }
 
 static int import_run(struct call *call, struct err *err)
 {
-	const struct import_opts *o = call->opts;
 	struct work w = WORK_NONE;
-	size_t mark = undo_mark();
 	int r;
 
-	if (check_operands(call, err) < 0)
+	if (name_check(call->args.v[0], err) < 0)
 		return -1;
-	r = source_open(&w.src, call->args.v[1], o->ref, err);
-	if (r == 0)
-		r = store_open(&w.store, true, err);
-	if (r == 0)
-		r = claim_work(&w, err);
-	if (r == 0)
-		r = import_layers(
-		    &w, &o->max, call->args.v[0], &call->out, err);
+	r = import_one(&w, call, err);
 	if (r < 0)
 		err_wrap(err, "image %.80s", call->args.v[0]);
-	undo_run(mark); /* the work directory goes in either case */
-	close_fd(&w.fd);
-	source_release(&w.src);
-	store_close(&w.store);
+	work_close(&w);
 	return r;
 }
 
 const struct verb verb_import = {
     .name = "import",
-    .summary = "makes an image of an OCI image layout directory",
-    .operands = "NAME DIRECTORY",
+    .summary = "makes an image of a layout, an archive, a disk",
+    .operands = "NAME [FILE...]",
     .min_args = 1,
     .max_args = -1,
     .opts = opts,

@@ -1,49 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* From an OCI image layout to the store: import.c, layout.c, convert.c,
- * select.c. */
+/* Into the store: layers (layout.c, convert.c, select.c, commit.c) and disks
+ * (cloud.c). */
 #ifndef COCOON_IMG_IMPORT_H
 #define COCOON_IMG_IMPORT_H
 
-#include "img.h"
-
-/* ---- what is imported (layout.c) ---- */
-struct source_layer {
-	char digest[72];
-	uint64_t size;
-	char key[72];   /* names its files in the store; "" as yet */
-	bool converted; /* they are in the work directory */
-};
-/* Brings the blobs of a layout that are still elsewhere (pull). */
-struct bringer {
-	/* A manifest, an index or (config) a configuration; waits for it. */
-	int (*document)(struct bringer *b, const char *digest, uint64_t size,
-	    bool config, struct err *err);
-	/* Gets on with the layers. 1: layer i is there, 0: not yet. */
-	int (*layer)(struct bringer *b, size_t i, struct err *err);
-	int fd; /* readable when a layer may have come */
-};
-struct source {
-	struct bringer *bring; /* NULL: all is there */
-	int dir_fd;
-	char digest[72]; /* of the manifest */
-	struct source_layer *layers;
-	size_t n;
-};
-#define AUTO_SOURCE CLEANUP(source_release)
-void source_release(struct source *src);
-
-/*
- * Opens the layout in directory path and chooses this machine's image; ref
- * (or NULL) by its org.opencontainers.image.ref.name.
- */
-int source_open(
-    struct source *src, const char *path, const char *ref, struct err *err);
-/* The key of layer i where it depends on those below it. */
-int source_chain(
-    const struct source *src, size_t i, char key[72], struct err *err);
-/* A blob by its digest, of that size, opened; no link leads out. */
-int source_blob(const struct source *src, const char *digest, uint64_t size,
-    struct err *err);
+#include "source.h"
 
 /* ---- one directory of an import in progress (convert.c) ---- */
 struct convert {
@@ -66,12 +27,13 @@ struct convert {
 int convert_layers(
     const struct convert *c, const size_t *want, size_t n, struct err *err);
 
-/* ---- an import (import.c, commit.c) ---- */
+/* ---- an import (work.c, import.c, commit.c) ---- */
 struct work {
 	struct store store;
 	struct source src;
-	char name[96]; /* below image/tmp */
-	int fd;
+	char name[96];   /* below image/tmp */
+	int fd;          /* that directory, its flock held */
+	size_t mark;     /* of the undo list */
 	const char *did; /* "imported" */
 	bool force;      /* make layers that are there again */
 };
@@ -80,6 +42,12 @@ struct work {
 		.store = STORE_NONE, .src = {.dir_fd = -1}, .fd = -1, \
 		.did = "imported"                                     \
 	}
+
+/* The store, and a directory in image/tmp that goes with work_close. */
+int work_open(struct work *w, struct err *err);
+void work_close(struct work *w);
+/* For a commit: gc and other commits wait until w and this are closed. */
+int work_lock(struct work *w, struct err *err);
 
 struct import_limits {
 	uint64_t bytes, entries; /* of a layer */

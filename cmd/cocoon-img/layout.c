@@ -43,7 +43,7 @@ static bool one_of(const char *s, const char *const *list)
 }
 
 /* The architecture as Go, and so an image, spells it. */
-static const char *this_arch(void)
+const char *this_arch(void)
 {
 	static struct utsname u;
 	static const char *const names[][2] = {{"x86_64", "amd64"},
@@ -61,7 +61,10 @@ static const char *this_arch(void)
 void source_release(struct source *src)
 {
 	close_fd(&src->dir_fd);
+	for (size_t i = 0; i < src->n; i++)
+		free_ptr(&src->layers[i].path);
 	free_ptr(&src->layers);
+	src->n = 0;
 }
 
 /* Opens a file of the layout; ERR_INPUT for what is no regular file. */
@@ -109,7 +112,18 @@ int source_blob(const struct source *src, const char *digest, uint64_t size,
 	return take_fd(&fd);
 }
 
-static struct json_object *read_json(
+int source_file(
+    const struct source *src, const char *path, uint64_t *size, struct err *err)
+{
+	struct stat st;
+	int fd = open_file(src, path, &st, err);
+
+	if (fd >= 0)
+		*size = (uint64_t)st.st_size;
+	return fd;
+}
+
+struct json_object *source_json(
     const struct source *src, const char *path, struct err *err)
 {
 	AUTO_BUF struct buf text = {0};
@@ -344,7 +358,8 @@ static int read_layers(
 
 static int choose(struct source *src, const char *ref, struct err *err)
 {
-	AUTO_JSON struct json_object *index = read_json(src, "index.json", err);
+	AUTO_JSON struct json_object *index =
+	    source_json(src, "index.json", err);
 	struct pick p = {.src = src, .ref = ref};
 	AUTO_JSON struct json_object *manifest = NULL;
 	int r;
@@ -370,30 +385,33 @@ static int choose(struct source *src, const char *ref, struct err *err)
 int source_open(
     struct source *src, const char *path, const char *ref, struct err *err)
 {
+	int fd;
+
+	*src = (struct source){.bring = src->bring, .dir_fd = -1};
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(err, errno, "%.200s: open", path);
+	return source_open_dir(src, fd, path, ref, err);
+}
+
+int source_open_dir(struct source *src, int dir_fd, const char *what,
+    const char *ref, struct err *err)
+{
 	AUTO_JSON struct json_object *mark = NULL;
 	struct err e = {0};
 
-	*src = (struct source){.bring = src->bring, .dir_fd = -1};
-	src->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (src->dir_fd < 0 && errno == ENOTDIR)
-		return err_set(err, ERR_UNSUPPORTED,
-		    "%.200s: not a directory: what can be imported is an OCI "
-		    "image layout directory (skopeo copy ... oci:DIR, umoci, "
-		    "contrib/os-image)",
-		    path);
-	if (src->dir_fd < 0)
-		return err_sys(err, errno, "%.200s: open", path);
-	mark = read_json(src, "oci-layout", &e);
+	src->dir_fd = dir_fd;
+	mark = source_json(src, "oci-layout", &e);
 	if (!mark || !jval_str(mark, "imageLayoutVersion"))
 		return err_set(err, ERR_INPUT,
 		    "%.200s: not an OCI image layout (no good oci-layout file "
 		    "in it)",
-		    path);
+		    what);
 	if (strncmp(jval_str(mark, "imageLayoutVersion"), "1.", 2))
 		return err_set(err, ERR_UNSUPPORTED,
-		    "%.200s: layout version %.20s, want 1", path,
+		    "%.200s: layout version %.20s, want 1", what,
 		    jval_str(mark, "imageLayoutVersion"));
 	if (choose(src, ref, err) < 0)
-		return err_wrap(err, "%.200s", path);
+		return err_wrap(err, "%.200s", what);
 	return 0;
 }

@@ -25,6 +25,20 @@ static int check_blob(
 	return err_set(err, ERR_FAILED, "%s: bad digest or size", what);
 }
 
+static int check_disk(const struct doc_image *doc, struct err *err)
+{
+	const struct doc_base *d = &doc->disk;
+
+	if (!strcmp(doc->type, "oci"))
+		return doc->layers.n
+			   ? 0
+			   : err_set(err, ERR_FAILED, "it has no layers");
+	if (!d->digest || !valid_digest(d->digest) || !d->size || !d->format ||
+	    !d->virtual_size)
+		return err_set(err, ERR_FAILED, "bad disk");
+	return 0;
+}
+
 static int check_doc(
     const struct doc_image *doc, const char *name, struct err *err)
 {
@@ -37,9 +51,10 @@ static int check_doc(
 		    check_blob(&layers[i], "a layer", err) < 0)
 			return -1;
 	return check_blob(&doc->kernel, "kernel", err) < 0 ||
-		       check_blob(&doc->initrd, "initrd", err) < 0
+		       check_blob(&doc->initrd, "initrd", err) < 0 ||
+		       check_blob(&doc->vmlinux, "vmlinux", err) < 0
 		   ? -1
-		   : 0;
+		   : check_disk(doc, err);
 }
 
 int ref_load(
@@ -241,6 +256,17 @@ static int blob_path(const struct store *s, struct doc_blob *b,
 	return 0;
 }
 
+static int disk_path(const struct store *s, struct doc_base *d,
+    struct strv *paths, struct err *err)
+{
+	struct doc_blob b = {.digest = d->digest, .size = d->size};
+
+	if (blob_path(s, &b, d->format ? d->format : "", paths, err) < 0)
+		return -1;
+	d->path = b.path;
+	return 0;
+}
+
 int image_paths(const struct store *s, struct doc_image *doc,
     struct strv *paths, struct err *err)
 {
@@ -253,6 +279,10 @@ int image_paths(const struct store *s, struct doc_image *doc,
 		r = blob_path(s, &doc->kernel, "kernel", paths, err);
 	if (r == 0)
 		r = blob_path(s, &doc->initrd, "initrd", paths, err);
+	if (r == 0)
+		r = blob_path(s, &doc->vmlinux, "vmlinux", paths, err);
+	if (r == 0)
+		r = disk_path(s, &doc->disk, paths, err);
 	if (r < 0) {
 		err_wrap(err, "image \"%.100s\" not resolved", doc->name);
 		return err_object(err, doc->name);

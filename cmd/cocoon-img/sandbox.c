@@ -16,6 +16,7 @@
 #include <linux/seccomp.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -31,9 +32,12 @@
 #define ARCH AUDIT_ARCH_RISCV64
 #endif
 
+#define NOBODY 65534
+
 struct sandbox {
 	struct confine confine;
 	uint64_t caps;
+	bool net; /* may open sockets */
 	pid_t parent;
 };
 
@@ -82,6 +86,18 @@ int sandbox_allow(
 	return b->confine.ruleset_fd < 0
 		   ? 0
 		   : confine_allow(&b->confine, path, access, err);
+}
+
+void sandbox_drop(struct sandbox *b)
+{
+	confine_drop(&b->confine, NOBODY, NOBODY);
+}
+
+void sandbox_net(struct sandbox *b)
+{
+	b->net = true;
+	if (!geteuid())
+		confine_drop(&b->confine, NOBODY, NOBODY);
 }
 
 void sandbox_limit(struct sandbox *b, int resource, uint64_t value)
@@ -136,8 +152,6 @@ static const struct sock_filter filter[] = {
     DENY(clock_adjtime),
     DENY(adjtimex),
     DENY(syslog),
-    DENY(socket),
-    DENY(socketpair),
     DENY(keyctl),
     DENY(add_key),
     DENY(request_key),
@@ -154,20 +168,57 @@ static const struct sock_filter filter[] = {
 };
 #endif
 
-static int enter_seccomp(void)
-{
 #ifdef ARCH
+#define LOAD_NR \
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))
+#define FAMILY(nr)                                       \
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (nr), 0, 1), \
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+
+static const struct sock_filter no_socket[] = {
+    LOAD_NR,
+    DENY(socket),
+    DENY(socketpair),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+};
+/* What talks to the network has no business with sockets of this host. */
+static const struct sock_filter inet_socket[] = {
+    LOAD_NR,
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_socket, 1, 0),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args)),
+    FAMILY(AF_INET),
+    FAMILY(AF_INET6),
+    FAMILY(AF_NETLINK),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EAFNOSUPPORT),
+};
+
+static int load(const struct sock_filter *code, size_t n)
+{
 	struct sock_fprog prog = {
-	    .len = ARRAY_LEN(filter),
-	    .filter = (struct sock_filter *)filter,
+	    .len = (unsigned short)n,
+	    .filter = (struct sock_filter *)code,
 	};
 
 	/* A kernel without seccomp: the rest still holds. */
-	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) < 0 &&
-	    errno != EINVAL)
-		return errno;
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) < 0 &&
+		       errno != EINVAL
+		   ? errno
+		   : 0;
+}
 #endif
+
+static int enter_seccomp(bool net)
+{
+#ifdef ARCH
+	int e = net ? load(inet_socket, ARRAY_LEN(inet_socket))
+		    : load(no_socket, ARRAY_LEN(no_socket));
+
+	return e ? e : load(filter, ARRAY_LEN(filter));
+#else
+	(void)net;
 	return 0;
+#endif
 }
 
 /* A program that uid 0 starts gets what the bounding set still has. */
@@ -200,9 +251,10 @@ static int enter(void *arg)
 	if (getppid() != b->parent)
 		return ESRCH;
 	e = confine_enter(&b->confine);
-	if (!e)
+	/* Another uid has nothing left to give up. */
+	if (!e && !b->confine.drop)
 		e = enter_caps(b->caps);
-	return e ? e : enter_seccomp();
+	return e ? e : enter_seccomp(b->net);
 }
 
 void sandbox_use(struct sandbox *b, struct proc *p)

@@ -18,7 +18,11 @@ int sandbox_allow_fd(struct sandbox *b, int fd, unsigned int access,
     const char *what, struct err *err);
 int sandbox_allow(
     struct sandbox *b, const char *path, unsigned int access, struct err *err);
+/* Another uid, nobody's. */
+void sandbox_drop(struct sandbox *b);
 void sandbox_limit(struct sandbox *b, int resource, uint64_t value);
+/* It may use the network, and is nobody. */
+void sandbox_net(struct sandbox *b);
 /* Runs p in it; b must live until p was spawned. */
 void sandbox_use(struct sandbox *b, struct proc *p);
 /* The same directory through a mount of its own, on which no device can be

@@ -60,6 +60,25 @@ static int allow_helper(
 	return sandbox_allow(box, helper, CONFINE_READ | CONFINE_EXEC, err);
 }
 
+/* Where the layer is read from: standard input, or its own descriptors. */
+static int open_layer(struct job *j, struct proc *p, struct err *err)
+{
+	const struct source_layer *l = j->layer;
+	uint64_t size;
+
+	for (size_t i = 0; i < l->n_fds; i++) {
+		p->keep[p->n_keep++] = l->fds[i];
+		/* A pipe has no beginning to go back to. */
+		lseek(l->fds[i], 0, SEEK_SET);
+	}
+	if (l->n_fds)
+		return 0;
+	j->blob_fd = l->path ? source_file(j->c->src, l->path, &size, err)
+			     : source_blob(j->c->src, l->digest, l->size, err);
+	p->in = j->blob_fd;
+	return p->in < 0 ? -1 : 0;
+}
+
 int unpack_start(
     struct job *j, struct proc *p, struct sandbox **box, struct err *err)
 {
@@ -73,9 +92,7 @@ int unpack_start(
 	 * from below: most layers have no entry for it, and it is this. */
 	if (fchmod(j->tree_fd, 0755) < 0)
 		return err_sys(err, errno, "tree: set its mode");
-	p->in = j->blob_fd =
-	    source_blob(c->src, j->layer->digest, j->layer->size, err);
-	if (p->in < 0 || allow_helper(*box, helper, err) < 0 ||
+	if (open_layer(j, p, err) < 0 || allow_helper(*box, helper, err) < 0 ||
 	    sandbox_allow_fd(*box, j->tree_fd,
 		CONFINE_READ | CONFINE_WRITE | CONFINE_MKNOD, "tree",
 		err) < 0 ||
@@ -92,6 +109,9 @@ int unpack_start(
 	strv_addf(&p->argv, "%d", j->out_fd);
 	strv_addf(&p->argv, "%llu", (unsigned long long)c->max_bytes);
 	strv_addf(&p->argv, "%llu", (unsigned long long)c->max_entries);
+	strv_add(&p->argv, j->layer->diff[0] ? "1" : "0");
+	for (size_t i = 0; i < j->layer->n_fds; i++)
+		strv_addf(&p->argv, "%d", j->layer->fds[i]);
 	p->keep[p->n_keep++] = j->tree_fd;
 	p->keep[p->n_keep++] = j->out_fd;
 	return 0;
@@ -119,6 +139,23 @@ static int check_boot(
 	return 0;
 }
 
+static int check_digest(
+    struct source_layer *l, const struct layer_info *info, struct err *err)
+{
+	if (!l->digest[0]) {
+		memcpy(l->digest, info->digest, sizeof(l->digest));
+		l->size = info->source_size;
+	}
+	if (strcmp(info->digest, l->digest) || info->source_size != l->size)
+		return err_set(err, ERR_INPUT, "damaged: its digest is %.19s",
+		    info->digest);
+	if (l->diff[0] && (!info->diff || strcmp(info->diff, l->diff)))
+		return err_set(err, ERR_INPUT,
+		    "damaged: its tar is %.19s, the configuration says %.19s",
+		    info->diff ? info->diff : "(none)", l->diff);
+	return 0;
+}
+
 int unpack_done(struct job *j, struct err *err)
 {
 	AUTO_JSON struct json_object *json = NULL;
@@ -127,10 +164,8 @@ int unpack_done(struct job *j, struct err *err)
 	if (layer_info_parse(j->text.data ? j->text.data : "", j->text.len,
 		&info, &json, err) < 0)
 		return -1;
-	if (strcmp(info.digest, j->layer->digest) ||
-	    info.source_size != j->layer->size)
-		return err_set(err, ERR_INPUT, "damaged: its digest is %.19s",
-		    info.digest);
+	if (check_digest(j->layer, &info, err) < 0)
+		return -1;
 	if (check_boot(j, &info, err) < 0)
 		return -1;
 	buf_add(&j->found, j->text.data, j->text.len);

@@ -89,6 +89,7 @@ static const struct jfield info_fields[] = {
 #define LI(m, k, fl, a) F(struct layer_info, m, k, fl, a)
     LI(key, J_STR, 0, NULL),
     LI(digest, J_STR, J_REQUIRED, NULL),
+    LI(diff, J_STR, 0, NULL),
     LI(source_size, J_U64, J_ALWAYS, NULL),
     LI(entries, J_U64, J_ALWAYS, NULL),
     LI(implicit, J_U64, 0, NULL),

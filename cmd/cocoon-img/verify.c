@@ -3,11 +3,28 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "img.h"
+#include "log.h"
 #include "ref.h"
 #include "sandbox.h"
+
+/*
+ * What is damaged leaves the store, so that the next import makes it again and
+ * no VM to come gets it. One that runs keeps its link. Not if it is another
+ * file meanwhile.
+ */
+static void take_out(const struct store *s, const char *name, int fd)
+{
+	struct stat a, b;
+
+	if (fstat(fd, &a) == 0 &&
+	    fstatat(s->blob_fd, name, &b, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    a.st_ino == b.st_ino && unlinkat(s->blob_fd, name, 0) < 0)
+		log_warn("image/blob/%s: remove: %s", name, strerror(errno));
+}
 
 /* One blob: is it what was recorded when it was made? */
 static int check_blob(const struct store *s, const char *name,
@@ -24,11 +41,13 @@ static int check_blob(const struct store *s, const char *name,
 		return err_sys(err, errno, "image/blob/%s: open", name);
 	if (digest_of_fd(fd, actual, &size, err) < 0)
 		return -1;
-	if (strcmp(actual, digest))
-		return err_set(err, ERR_FAILED,
-		    "image/blob/%s: corrupt: its digest is %.19s, not %.19s",
-		    name, actual, digest);
-	return 0;
+	if (!strcmp(actual, digest))
+		return 0;
+	err_set(err, ERR_FAILED,
+	    "image/blob/%s: corrupt: its digest is %.19s, not %.19s", name,
+	    actual, digest);
+	take_out(s, name, fd);
+	return -1;
 }
 
 static int check_layer(
@@ -51,6 +70,15 @@ static int check_boot(const struct store *s, const struct doc_blob *b,
     const char *suffix, struct err *err)
 {
 	AUTO_FREE char *name = b->digest ? blob_name(b->digest, suffix) : NULL;
+
+	return name ? check_blob(s, name, b->digest, err) : 0;
+}
+
+static int check_disk(
+    const struct store *s, const struct doc_base *b, struct err *err)
+{
+	AUTO_FREE char *name =
+	    b->digest ? blob_name(b->digest, b->format) : NULL;
 
 	return name ? check_blob(s, name, b->digest, err) : 0;
 }
@@ -79,6 +107,9 @@ static bool verify_image(
 	    &call->out, doc, check_boot(s, &doc->kernel, "kernel", &e), &e);
 	bad |= report(
 	    &call->out, doc, check_boot(s, &doc->initrd, "initrd", &e), &e);
+	bad |= report(
+	    &call->out, doc, check_boot(s, &doc->vmlinux, "vmlinux", &e), &e);
+	bad |= report(&call->out, doc, check_disk(s, &doc->disk, &e), &e);
 	if (!bad)
 		buf_addf(&call->out, "ok: %s\n", doc->name);
 	return bad;

@@ -250,8 +250,10 @@ teardown() {
 		2 pull --force debian
 		2 rm
 		2 import
-		7 import one
+		3 import one $BATS_TEST_FILENAME
+		4 import one two three
 	END
+	t 3 cocoon image import one </dev/null
 	t 2 cocoon image pull debian
 	says "image pull"
 }

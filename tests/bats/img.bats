@@ -534,12 +534,12 @@ describe() (
 	file=$(layer_file l 1)
 	truncate -s 60 "$file"
 	swap_layer l "$file"
-	refused 3 'not a good tar'
+	refused 3 'not a good archive'
 	base_layout l
 	file=$(layer_file l 1)
 	head -c 3000 /dev/urandom >"$file"
 	swap_layer l "$file"
-	refused 3 'not a good tar'
+	refused 3 'not a good archive'
 	layout l <<-'EOF'
 		layer plain
 		f a 0123456789
@@ -586,10 +586,9 @@ swap_layer() {
 
 @test "refused: what is no such layout" {
 	base_layout l
-	t 7 cocoon-img import x l/index.json
-	[[ $stderr = *"is an OCI image layout directory"* ]]
-	t 7 cocoon-img import x
-	t 7 cocoon-img import x l l
+	t 3 cocoon-img import x l/index.json
+	[[ $stderr = *"is no disk"* ]]
+	t 3 cocoon-img import x l l
 	t 4 cocoon-img import x nowhere
 	mkdir empty
 	t 3 cocoon-img import x empty

@@ -8,10 +8,11 @@
 #include "log.h"
 #include "opt.h"
 
-/* layer unpack TREE_FD OUT_FD MAX_BYTES MAX_ENTRIES <BLOB */
-static int unpack(char **argv, struct buf *out, struct err *err)
+/* layer unpack TREE_FD OUT_FD MAX_BYTES MAX_ENTRIES DIFF [FD...] */
+static int unpack(int n, char **argv, struct buf *out, struct err *err)
 {
 	struct unpack u = {.tree = {.dir_fd = -1}};
+	struct stream *s;
 	uint64_t tree, to;
 
 	if (parse_u64(argv[0], &tree) < 0 || parse_u64(argv[1], &to) < 0 ||
@@ -19,7 +20,8 @@ static int unpack(char **argv, struct buf *out, struct err *err)
 	    parse_u64(argv[3], &u.max.entries) < 0)
 		return err_set(err, ERR_USAGE, "numbers are wanted");
 	u.tree.root_fd = (int)tree;
-	return layer_unpack(&u, (int)to, out, err);
+	s = stream_open(n - 5, argv + 5, err);
+	return s ? layer_unpack(&u, s, *argv[4] == '1', (int)to, out, err) : -1;
 }
 
 /* layer adopt TREE_FD OUT_FD <DIRS of the layers below */
@@ -50,17 +52,62 @@ static int digest_of(struct buf *out, struct err *err)
 	return 0;
 }
 
+/* layer expand OUT_FD MAX_BYTES [FD...] */
+static int expand_disk(int n, char **argv, struct buf *out, struct err *err)
+{
+	struct stream *s;
+	uint64_t to, max;
+
+	if (parse_u64(argv[0], &to) < 0 || parse_u64(argv[1], &max) < 0)
+		return err_set(err, ERR_USAGE, "numbers are wanted");
+	s = stream_open(n - 2, argv + 2, err);
+	return s ? expand(s, (int)to, max, out, err) : -1;
+}
+
+/* layer sniff [FD...] */
+static int sniff_kind(int n, char **argv, struct buf *out, struct err *err)
+{
+	struct stream *s = stream_open(n, argv, err);
+
+	if (!s)
+		return -1;
+	sniff(s, out);
+	return 0;
+}
+
+/* layer explode DIR_FD MAX_BYTES MAX_ENTRIES [FD...] */
+static int explode_image(int n, char **argv, struct buf *out, struct err *err)
+{
+	struct limits max;
+	struct stream *s;
+	uint64_t dir;
+
+	if (parse_u64(argv[0], &dir) < 0 ||
+	    parse_u64(argv[1], &max.bytes) < 0 ||
+	    parse_u64(argv[2], &max.entries) < 0)
+		return err_set(err, ERR_USAGE, "numbers are wanted");
+	s = stream_open(n - 3, argv + 3, err);
+	return s ? explode(s, (int)dir, &max, out, err) : -1;
+}
+
 static int run(int argc, char **argv, struct buf *out, struct err *err)
 {
-	if (argc == 6 && !strcmp(argv[1], "unpack"))
-		return unpack(argv + 2, out, err);
+	if (argc >= 7 && !strcmp(argv[1], "unpack"))
+		return unpack(argc - 2, argv + 2, out, err);
 	if (argc == 4 && !strcmp(argv[1], "adopt"))
 		return adopt(argv + 2, err);
 	if (argc == 2 && !strcmp(argv[1], "digest"))
 		return digest_of(out, err);
+	if (argc >= 2 && !strcmp(argv[1], "sniff"))
+		return sniff_kind(argc - 2, argv + 2, out, err);
+	if (argc >= 5 && !strcmp(argv[1], "explode"))
+		return explode_image(argc - 2, argv + 2, out, err);
+	if (argc >= 4 && !strcmp(argv[1], "expand"))
+		return expand_disk(argc - 2, argv + 2, out, err);
 	return err_set(err, ERR_USAGE,
-	    "usage: layer digest | layer unpack TREE_FD OUT_FD MAX_BYTES "
-	    "MAX_ENTRIES | layer adopt TREE_FD OUT_FD");
+	    "usage: layer digest | sniff [FD...] | adopt TREE OUT | expand OUT "
+	    "MAX [FD...] | explode DIR MAX ENTRIES [FD...] | unpack TREE OUT "
+	    "MAX ENTRIES DIFF [FD...]");
 }
 
 int main(int argc, char **argv)

@@ -8,15 +8,17 @@
 
 #include "layer.h"
 
-static int bad_archive(struct archive *a, struct err *err)
+#define TAIL_MAX ((uint64_t)64 << 20)
+
+int bad_archive(struct archive *a, struct err *err)
 {
 	const char *why = archive_error_string(a);
 
 	if (archive_errno(a) == ENOMEM)
 		return err_set(err, ERR_UNSUPPORTED,
 		    "its compression needs more memory than is allowed");
-	return err_set(
-	    err, ERR_INPUT, "not a good tar: %s", why ? why : "unknown reason");
+	return err_set(err, ERR_INPUT, "not a good archive: %s",
+	    why ? why : "unknown reason");
 }
 
 /*
@@ -47,37 +49,100 @@ static int unpack_all(struct unpack *u, struct archive *a, struct err *err)
 	return tree_leave(&u->tree, err);
 }
 
-static int read_tar(struct unpack *u, struct stream *s, struct err *err)
+/* The tar in front of its compression: a file of that one archive. */
+struct inner {
+	struct archive *raw;
+	struct evp_md_ctx_st *sha; /* NULL: not asked for */
+	unsigned char buf[1 << 16];
+};
+
+static la_ssize_t inner_read(struct archive *a, void *arg, const void **data)
+{
+	struct inner *in = arg;
+	la_ssize_t n = archive_read_data(in->raw, in->buf, sizeof(in->buf));
+
+	if (n < 0)
+		archive_set_error(a, archive_errno(in->raw), "%s",
+		    archive_error_string(in->raw));
+	else if (in->sha)
+		sha_add(in->sha, in->buf, (size_t)n);
+	*data = in->buf;
+	return n < 0 ? ARCHIVE_FATAL : n;
+}
+
+/* What follows the end of the tar belongs to its digest. */
+static int inner_end(struct archive *a, struct inner *in, struct err *err)
+{
+	uint64_t left = TAIL_MAX;
+	const void *data;
+	la_ssize_t n;
+
+	while ((n = inner_read(a, in, &data)) > 0) {
+		if ((uint64_t)n > left)
+			return err_set(err, ERR_INPUT,
+			    "not a good archive: too much behind its end");
+		left -= (uint64_t)n;
+	}
+	return n < 0 ? bad_archive(a, err) : 0;
+}
+
+static int read_inner(struct unpack *u, struct inner *in, struct err *err)
 {
 	struct archive *a = archive_read_new();
 	int r;
 
 	archive_read_support_format_tar(a);
-	archive_read_support_filter_gzip(a);
-	archive_read_support_filter_zstd(a);
-	if (archive_read_open(a, s, NULL, stream_read, NULL) != ARCHIVE_OK)
+	if (archive_read_open(a, in, NULL, inner_read, NULL) != ARCHIVE_OK)
 		r = bad_archive(a, err);
 	else
 		r = unpack_all(u, a, err);
+	if (r == 0)
+		r = inner_end(a, in, err);
 	archive_read_free(a);
 	return r;
 }
 
-int layer_unpack(struct unpack *u, int out_fd, struct buf *out, struct err *err)
+static int read_tar(struct unpack *u, struct stream *s,
+    struct evp_md_ctx_st *sha, struct err *err)
 {
-	struct stream *s = stream_new(STDIN_FILENO);
-	uint64_t bytes, implicit;
-	char digest[72];
+	static struct inner in;
+	struct archive_entry *e;
+	int r;
 
-	if (!s)
-		return err_set(err, ERR_FAILED, "sha256: cannot start");
+	in.raw = archive_read_new();
+	in.sha = sha;
+	archive_read_support_format_raw(in.raw);
+	archive_read_support_filter_gzip(in.raw);
+	archive_read_support_filter_xz(in.raw);
+	archive_read_support_filter_zstd(in.raw);
+	if (archive_read_open(in.raw, s, NULL, stream_read, NULL) !=
+		ARCHIVE_OK ||
+	    archive_read_next_header(in.raw, &e) != ARCHIVE_OK)
+		r = bad_archive(in.raw, err);
+	else
+		r = read_inner(u, &in, err);
+	archive_read_free(in.raw);
+	return r;
+}
+
+int layer_unpack(struct unpack *u, struct stream *s, bool want_diff, int out_fd,
+    struct buf *out, struct err *err)
+{
+	struct evp_md_ctx_st *sha = want_diff ? sha_new() : NULL;
+	char digest[72], diff[72];
+	uint64_t bytes, implicit;
+
 	u->tree.dirs = dirs_new(out_fd, err);
-	if (!u->tree.dirs || read_tar(u, s, err) < 0 ||
+	if (!u->tree.dirs || read_tar(u, s, sha, err) < 0 ||
 	    dirs_end(u->tree.dirs, &implicit, err) < 0 ||
 	    stream_end(s, digest, &bytes, err) < 0)
 		return -1;
 	buf_addf(out, "{\"digest\":\"%s\",\"source_size\":%llu,", digest,
 	    (unsigned long long)bytes);
+	if (sha) {
+		sha_end(sha, diff);
+		buf_addf(out, "\"diff\":\"%s\",", diff);
+	}
 	buf_addf(out, "\"entries\":%llu,\"implicit\":%llu,\"boot\":",
 	    (unsigned long long)u->used.entries, (unsigned long long)implicit);
 	if (boot_scan(&u->tree, out_fd, out, err) < 0)
