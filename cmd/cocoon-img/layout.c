@@ -331,13 +331,14 @@ static int read_layers(
     struct source *src, const struct json_object *manifest, struct err *err)
 {
 	const struct json_object *list = jval_get(manifest, "layers");
+	size_t n = jval_len(list);
 
-	src->n = jval_len(list);
-	if (!src->n || src->n > LAYERS_MAX)
+	if (!n || n > LAYERS_MAX)
 		return err_set(err, ERR_INPUT,
 		    "layout: manifest: want 1 to %d layers, got %zu",
-		    LAYERS_MAX, src->n);
-	src->layers = xcalloc(src->n, sizeof(*src->layers));
+		    LAYERS_MAX, n);
+	src->n = n;
+	src->layers = xcalloc(n, sizeof(*src->layers));
 	for (size_t i = 0; i < src->n; i++) {
 		const struct json_object *d = jval_at(list, i);
 		const char *type = jval_str(d, "mediaType");

@@ -3,7 +3,8 @@
  * holds the root lock, and links them before it lets go. */
 #include <string.h>
 
-#include "img.h"
+#include "fetch.h"
+#include "log.h"
 #include "ref.h"
 
 struct resolve_opts {
@@ -19,6 +20,48 @@ static const struct opt opts[] = {
 	.help = "when to ask the registry (default: missing)"},
 };
 
+/* The name to look for afterwards; what pull says is nothing for stdout. */
+static int fetch_image(const char *ref, char **name, struct err *err)
+{
+	static const struct pull_opts pull = PULL_DEFAULTS;
+	AUTO_BUF struct buf said = {0};
+
+	if (pull_image(&pull, ref, &said, name, err) < 0)
+		return -1;
+	log_info("%.*s", (int)strcspn(said.data, "\n"), said.data);
+	return 0;
+}
+
+static int open_image(const struct resolve_opts *o, struct store *s,
+    const char *ref, struct image *img, struct err *err)
+{
+	AUTO_FREE char *name = NULL;
+	struct err missing = {0}, e = {0};
+
+	if (strcmp(o->pull, "always") != 0) {
+		if (store_open(s, false, err) < 0)
+			return -1;
+		if (ref_open(s, ref, img, &missing) == 0)
+			return 0;
+		*err = missing;
+		if (missing.code != ERR_NOTFOUND || !strcmp(o->pull, "never"))
+			return -1;
+		store_close(s);
+	}
+	if (fetch_image(ref, &name, &e) < 0) {
+		/* What no registry can have was meant to be in the store. */
+		if (e.code == ERR_USAGE && missing.code == ERR_NOTFOUND)
+			return -1;
+		*err = e;
+		err_wrap(err, "image \"%.100s\" not resolved%s", ref,
+		    missing.code ? ": not in the store; pull" : ": pull");
+		return err_object(err, ref);
+	}
+	return store_open(s, false, err) < 0 || ref_open(s, name, img, err) < 0
+		   ? -1
+		   : 0;
+}
+
 static int look_up(const struct resolve_opts *o, const char *ref,
     struct json_object **out, struct err *err)
 {
@@ -26,13 +69,7 @@ static int look_up(const struct resolve_opts *o, const char *ref,
 	AUTO_IMAGE struct image img = {0};
 	AUTO_STRV struct strv paths = {0};
 
-	if (!strcmp(o->pull, "always"))
-		return err_set(err, ERR_UNSUPPORTED,
-		    "image \"%.100s\": --pull always: this build has no "
-		    "registry client; import the image and use --pull missing",
-		    ref);
-	if (store_open(&s, false, err) < 0 ||
-	    ref_open(&s, ref, &img, err) < 0 ||
+	if (open_image(o, &s, ref, &img, err) < 0 ||
 	    image_paths(&s, &img.doc, &paths, err) < 0)
 		return -1;
 	*out = jbuild(&doc_image_table, &img.doc);
@@ -79,6 +116,7 @@ const struct verb verb_resolve = {
     .opts_size = sizeof(struct resolve_opts),
     .defaults = &defaults,
     .emits = true,
+    .changes = true, /* a pull does */
     .filter = resolve_filter,
     .run = resolve_run,
 };

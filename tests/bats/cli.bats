@@ -66,7 +66,7 @@ teardown() {
 
 	t 0 cocoon help
 	listed=$output
-	for verb in image:{import,list,inspect,rm,resolve,verify} \
+	for verb in image:{pull,import,list,inspect,rm,resolve,verify} \
 		vm:{run,create,start,stop,rm,wait,list,inspect,status,console} \
 		vm:{logs,debug,pause,resume} \
 		snapshot:{save,list,inspect,verify,rm} net:{list,check}; do
@@ -246,29 +246,27 @@ teardown() {
 		4 inspect nobody
 		0 rm other
 		4 rm nobody
-		2 pull debian
-		2 pull --force debian
+		4 pull debian
+		4 pull --force debian
 		2 rm
 		2 import
 		3 import one $BATS_TEST_FILENAME
 		4 import one two three
 	END
 	t 3 cocoon image import one </dev/null
-	t 2 cocoon image pull debian
-	says "image pull"
+	t 2 cocoon image pull
 }
 
 @test "what later issues bring is refused by name" {
 	for words in \
 		"snapshot export s" "snapshot import f" \
-		"completion bash" "vm clone s" "vm restore web s" \
-		"image pull debian"; do
+		"completion bash" "vm clone s" "vm restore web s"; do
 		t 2 cocoon $words
 		says "${words%% *}"
 		messages 1
 	done
-	t 7 cocoon vm create --pull always $SMALL mini
-	says "--pull always"
+	t 4 cocoon vm create --pull always $SMALL mini
+	says "pull"
 	t 2 cocoon vm create --pull sometimes $SMALL mini
 	t 0 cocoon vm create --pull never $SMALL --nics 0 mini
 	t 0 cocoon vm create --pull missing $SMALL --nics 0 --name web mini

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* The layers of an image: download.c, progress.c. */
+#ifndef COCOON_IMG_DOWNLOAD_H
+#define COCOON_IMG_DOWNLOAD_H
+
+#include "fetch.h"
+
+#define DOWNLOADS 3
+struct progress {
+	const char *name;
+	uint64_t total; /* bytes */
+	int64_t last_ms;
+	bool tty, shown;
+};
+void progress_begin(struct progress *p, const char *name, uint64_t total);
+void progress_show(struct progress *p, uint64_t done);
+void progress_end(struct progress *p);
+
+struct download {
+	struct fetch fetch;
+	int fd; /* -1: no download */
+	size_t layer;
+};
+struct downloads {
+	struct bringer bring; /* first: it is what the callbacks get */
+	struct registry *reg;
+	struct work *work;
+	int blobs_fd; /* blobs/sha256 of the layout */
+	struct download jobs[DOWNLOADS];
+	size_t *want; /* layers to bring, in order */
+	size_t n, next;
+	uint64_t done, max_bytes;
+	bool kept; /* a connection broke: what has come is of use */
+	struct progress bar;
+};
+int downloads_open(struct downloads *d, struct registry *r, struct work *w,
+    int blobs_fd, struct err *err);
+void downloads_release(struct downloads *d);
+
+#endif
