@@ -66,46 +66,22 @@ static int expand(struct disk *d, struct err *err)
 	AUTO_FREE char *helper = proc_helper("layer");
 	AUTO_SANDBOX struct sandbox *box = sandbox_new(0, err);
 	AUTO_JSON struct json_object *said = NULL;
-	AUTO_BUF struct buf out = {0};
 	AUTO_PROC struct proc p;
 	AUTO_FD int fd = open_disk(d, O_WRONLY | O_CREAT | O_EXCL, err);
-	struct err e = {0};
-	int r;
 
 	proc_init(&p);
-	if (!box || fd < 0 ||
-	    sandbox_allow(box, helper, CONFINE_READ | CONFINE_EXEC, err) < 0)
+	if (!box || fd < 0)
 		return -1;
-#ifndef __SANITIZE_ADDRESS__
-	sandbox_limit(box, RLIMIT_DATA, EXPAND_MEMORY);
-#endif
 	strv_add(&p.argv, helper);
 	strv_add(&p.argv, "expand");
 	strv_addf(&p.argv, "%d", fd);
 	strv_addf(&p.argv, "%llu", (unsigned long long)d->from->max_bytes);
 	p.keep[p.n_keep++] = fd;
 	p.keep[p.n_keep++] = d->w->fd;
-	for (size_t i = 0; i < d->from->n; i++) {
-		lseek(d->from->fds[i], 0, SEEK_SET); /* not a pipe */
-		strv_addf(&p.argv, "%d", d->from->fds[i]);
-		p.keep[p.n_keep++] = d->from->fds[i];
-	}
-	sandbox_use(box, &p);
-	r = proc_run(&p, NULL, 0, &out, 4096, -1, &e);
-	if (tool_check(err) < 0)
+	if (helper_run(&p, box, EXPAND_MEMORY, d->from->fds, d->from->n, &said,
+		err) < 0)
 		return -1;
-	said = jval_parse(out.data ? out.data : "", out.len, err);
-	if (said && doc_error(said, err))
-		return -1;
-	if (r < 0) {
-		*err = e;
-		return -1;
-	}
-	if (!valid_digest(jval_str(said, "digest")))
-		return err_set(err, ERR_FAILED, "%s: no digest", helper);
-	memcpy(d->digest, jval_str(said, "digest"), sizeof(d->digest));
-	d->size = (uint64_t)jval_int(said, "size", 0);
-	return 0;
+	return helper_digest(said, d->digest, &d->size, err);
 }
 
 /* qemu-img VERB, on the disk; 0 or more: its exit status. */

@@ -177,7 +177,9 @@ static int write_image(
 	boot_select(c.infos, c.n, &boot);
 	doc.kernel = boot.kernel;
 	doc.initrd = boot.initrd;
-	doc.size += boot.kernel.size + boot.initrd.size;
+	if (vmlinux_publish(w, &doc.kernel, &doc.vmlinux, err) < 0)
+		return -1;
+	doc.size += boot.kernel.size + boot.initrd.size + doc.vmlinux.size;
 	if (!doc.kernel.digest)
 		log_warn("image %s: no kernel in it: it cannot be "
 			 "booted directly",

@@ -76,6 +76,8 @@ int import_layers(struct work *w, const struct import_limits *max,
 		if (convert_layers(&c, want, n, err) < 0 ||
 		    (n && import_sync(w, err) < 0))
 			return -1;
+		if (vmlinux_make(w, err) < 0)
+			return -1;
 		if (!w->src.digest[0] && name_source(&w->src, err) < 0)
 			return -1;
 		r = import_commit(w, name, out, err);

@@ -36,6 +36,10 @@ struct work {
 	size_t mark;     /* of the undo list */
 	const char *did; /* "imported" */
 	bool force;      /* make layers that are there again */
+	/* The ELF file of which kernel, in the store or the work directory;
+	 * "": none (vmlinux.c). */
+	char vmlinux_of[72], vmlinux[72];
+	uint64_t vmlinux_size;
 };
 #define WORK_NONE                                                     \
 	{                                                             \
@@ -68,6 +72,12 @@ int import_sync(const struct work *w, struct err *err);
 /* 1: gc removed a layer that was there when this import began. */
 int import_commit(
     struct work *w, const char *name, struct buf *out, struct err *err);
+
+/* The kernel that will be chosen as an ELF file, if it can be one: into the
+ * work directory, before the commit puts it into the store. */
+int vmlinux_make(struct work *w, struct err *err);
+int vmlinux_publish(struct work *w, const struct doc_blob *kernel,
+    struct doc_blob *out, struct err *err);
 
 /* ---- which kernel (select.c) ---- */
 struct boot_choice {

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -118,37 +117,6 @@ int input_open(struct input *in, char *const *names, size_t n, struct err *err)
 	return 0;
 }
 
-/* The helper with some of the descriptors as its last operands. */
-static int run_helper(struct proc *p, struct sandbox *box, const int *fds,
-    size_t n, struct json_object **said, struct err *err)
-{
-	AUTO_BUF struct buf out = {0};
-	struct err e = {0};
-	int r;
-
-	if (sandbox_allow(box, p->argv.v[0], CONFINE_READ | CONFINE_EXEC, err) <
-	    0)
-		return -1;
-#ifndef __SANITIZE_ADDRESS__
-	sandbox_limit(box, RLIMIT_DATA, HELPER_MEMORY);
-#endif
-	for (size_t i = 0; i < n; i++) {
-		lseek(fds[i], 0, SEEK_SET); /* a pipe stays where it is */
-		strv_addf(&p->argv, "%d", fds[i]);
-		p->keep[p->n_keep++] = fds[i];
-	}
-	sandbox_use(box, p);
-	r = proc_run(p, NULL, 0, &out, 4096, -1, &e);
-	if (tool_check(err) < 0)
-		return -1;
-	*said = jval_parse(out.data ? out.data : "", out.len, err);
-	if (*said && doc_error(*said, err))
-		return -1;
-	if (r < 0)
-		*err = e;
-	return r < 0 || !*said ? -1 : 0;
-}
-
 int input_sniff(const struct input *in, size_t first, size_t n,
     enum input_kind *out, struct err *err)
 {
@@ -161,8 +129,8 @@ int input_sniff(const struct input *in, size_t first, size_t n,
 	proc_init(&p);
 	strv_add(&p.argv, helper);
 	strv_add(&p.argv, "sniff");
-	if (!box || run_helper(&p, box, in->fds + first, in->stream ? 1 : n,
-			&said, err) < 0)
+	if (!box || helper_run(&p, box, HELPER_MEMORY, in->fds + first,
+			in->stream ? 1 : n, &said, err) < 0)
 		return -1;
 	kind = jval_str(said, "kind");
 	if (kind && !strcmp(kind, "tar"))
@@ -192,5 +160,5 @@ int input_explode(const struct input *in, int dir_fd, uint64_t max_bytes,
 	if (!box || sandbox_allow_fd(box, dir_fd, CONFINE_READ | CONFINE_WRITE,
 			"layout", err) < 0)
 		return -1;
-	return run_helper(&p, box, in->fds, in->n, &said, err);
+	return helper_run(&p, box, HELPER_MEMORY, in->fds, in->n, &said, err);
 }

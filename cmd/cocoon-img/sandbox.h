@@ -29,6 +29,17 @@ void sandbox_use(struct sandbox *b, struct proc *p);
  * opened; -1: not to be had here. */
 int sandbox_nodev(int dir_fd);
 
+/*
+ * Runs the helper `layer`, whose first words are in p's argv, in the box (of
+ * that much memory), with n descriptors as its last operands, and takes the
+ * object that it says. Digest and size of what it says are checked: digest.c.
+ */
+struct json_object;
+int helper_run(struct proc *p, struct sandbox *box, uint64_t memory,
+    const int *fds, size_t n, struct json_object **said, struct err *err);
+int helper_digest(const struct json_object *said, char digest[72],
+    uint64_t *size, struct err *err);
+
 /* SHA-256 of a file from its beginning, by the helper: "sha256:..." */
 int digest_of_fd(int fd, char digest[72], uint64_t *size, struct err *err);
 int digest_of_text(

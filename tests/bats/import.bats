@@ -348,3 +348,67 @@ layout() {
 	refused 3 "leads elsewhere" link.tar
 	refused 3 "layout" link2.tar
 }
+
+# bzimage FILE: one whose payload is FILE, as the kernel's build packs it.
+bzimage() {
+	python3 - "$1" <<-'EOF'
+		import struct, sys
+		d = open(sys.argv[1], "rb").read()
+		if d[:2] != b"\x1f\x8b":
+		    d += struct.pack("<I", 12345)
+		h = bytearray(5 * 512)
+		h[0x1f1], h[0x1fe:0x200], h[0x202:0x206] = 4, b"\x55\xaa", b"HdrS"
+		h[0x206:0x208] = struct.pack("<H", 0x20f)
+		h[0x248:0x250] = struct.pack("<II", 100, len(d))
+		sys.stdout.buffer.write(bytes(h) + bytes(100) + d + b"rest")
+	EOF
+}
+
+# kernel_is FILE: an image with that kernel has $elf as its vmlinux.
+kernel_is() {
+	rm -rf k
+	mkdir -p k/boot
+	cp "$1" k/boot/vmlinuz-6.1
+	echo i >k/boot/initrd.img-6.1
+	tar cf k.tar -C k .
+	t 0 cocoon-img import "k-${1##*/}" k.tar
+	t 0 cocoon-img resolve "k-${1##*/}"
+	[ "$(jq -r .kernel.digest <<<"$output")" = "sha256:$(sum "$1")" ]
+	[ "$(jq -r .vmlinux.digest <<<"$output")" = "sha256:$(sum "$elf")" ]
+	path=$(jq -r .vmlinux.path <<<"$output")
+	cmp "$path" "$elf"
+	[ "$(stat -c %a "$path")" = 444 ]
+}
+
+@test "the kernel as an ELF file, however it is packed" {
+	need gzip xz zstd lz4
+	elf=$(readlink -f /bin/true)
+	kernel_is "$elf"
+	gzip -c "$elf" >gz
+	xz --check=crc32 --x86 --lzma2=dict=32MiB -c "$elf" >xz
+	zstd -q --ultra -22 -c "$elf" >zst
+	lz4 -ql -c "$elf" >lz4
+	for f in gz xz zst lz4; do
+		kernel_is "$f"
+		bzimage "$f" >"bz$f"
+		kernel_is "bz$f"
+	done
+	t 0 cocoon-img verify
+	[ "$(ls "$COCOON_ROOT_DIR"/image/blob/*.vmlinux | wc -l)" = 1 ]
+	t 0 cocoon-img gc
+	[ -z "$output" ]
+	# Damaged: the image is there, without.
+	bzimage xz | head -c 9000 >cut
+	printf '\x00' | dd of=cut bs=1 seek=$((0x24f)) conv=notrunc status=none
+	for f in cut "$in/r.tar"; do
+		cp "$f" k/boot/vmlinuz-6.1
+		tar cf k.tar -C k .
+		t 0 cocoon-img import other k.tar
+		[ "$(cocoon-img resolve other | jq .vmlinux)" = null ]
+	done
+	printf X | dd of="$path" bs=1 seek=5000 conv=notrunc status=none
+	t 1 cocoon-img verify k-gz
+	[[ $output = *".vmlinux: corrupt"* ]]
+	t 0 cocoon-img import k-gz "k.tar"
+	kernel_is gz
+}

@@ -69,42 +69,44 @@ static int copy(struct archive *a, struct sparse *out,
 	return 0;
 }
 
-static int expand_archive(struct stream *s, struct sparse *out,
-    struct evp_md_ctx_st *sha, uint64_t max, struct err *err)
+int expand_to(struct archive *a, int out_fd, uint64_t max, char digest[72],
+    uint64_t *size, struct err *err)
 {
-	struct archive *a = archive_read_new();
+	struct sparse file = {.fd = out_fd};
+	struct evp_md_ctx_st *sha = sha_new();
 	struct archive_entry *e;
 	int r;
 
-	archive_read_support_format_raw(a);
-	archive_read_support_filter_gzip(a);
-	archive_read_support_filter_xz(a);
-	archive_read_support_filter_zstd(a);
-	if (archive_read_open(a, s, NULL, stream_read, NULL) != ARCHIVE_OK ||
-	    archive_read_next_header(a, &e) != ARCHIVE_OK)
+	if (!sha)
+		return err_set(err, ERR_FAILED, "sha256: cannot start");
+	if (archive_read_next_header(a, &e) != ARCHIVE_OK)
 		r = bad_archive(a, err);
 	else
-		r = copy(a, out, sha, max, err);
-	archive_read_free(a);
+		r = copy(a, &file, sha, max, err);
+	sha_end(sha, digest);
+	*size = file.size;
 	return r;
 }
 
 int expand(struct stream *s, int out_fd, uint64_t max, struct buf *out,
     struct err *err)
 {
-	struct sparse file = {.fd = out_fd};
-	struct evp_md_ctx_st *sha = sha_new();
+	struct archive *a = archive_read_new();
 	char digest[72], source[72];
-	uint64_t bytes;
+	uint64_t size, bytes;
 	int r;
 
-	if (!sha)
-		return err_set(err, ERR_FAILED, "sha256: cannot start");
-	r = expand_archive(s, &file, sha, max, err);
-	sha_end(sha, digest);
+	archive_read_support_format_raw(a);
+	archive_read_support_filter_gzip(a);
+	archive_read_support_filter_xz(a);
+	archive_read_support_filter_zstd(a);
+	r = archive_read_open(a, s, NULL, stream_read, NULL) == ARCHIVE_OK
+		? expand_to(a, out_fd, max, digest, &size, err)
+		: bad_archive(a, err);
+	archive_read_free(a);
 	if (r < 0 || stream_end(s, source, &bytes, err) < 0)
 		return -1;
 	buf_addf(out, "{\"digest\":\"%s\",\"size\":%llu,\"source\":\"%s\"}\n",
-	    digest, (unsigned long long)file.size, source);
+	    digest, (unsigned long long)size, source);
 	return 0;
 }

@@ -62,6 +62,12 @@ int bad_archive(struct archive *a, struct err *err);
 int expand(struct stream *s, int out_fd, uint64_t max, struct buf *out,
     struct err *err);
 
+/* The one file of a, to out_fd with holes; its digest and size. */
+int expand_to(struct archive *a, int out_fd, uint64_t max, char digest[72],
+    uint64_t *size, struct err *err);
+/* The kernel on fd 0 as an ELF file: {"digest","size"}. */
+int vmlinux(int out_fd, uint64_t max, struct buf *out, struct err *err);
+
 /* {"kind":...}: tar of a root file system, image (the tar of one), disk. */
 void sniff(struct stream *s, struct buf *out);
 /* The tar of an image's layout, or what docker saves, into a directory. */

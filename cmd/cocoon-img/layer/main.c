@@ -64,6 +64,16 @@ static int expand_disk(int n, char **argv, struct buf *out, struct err *err)
 	return s ? expand(s, (int)to, max, out, err) : -1;
 }
 
+/* layer vmlinux OUT_FD MAX_BYTES <KERNEL */
+static int unpack_kernel(char **argv, struct buf *out, struct err *err)
+{
+	uint64_t to, max;
+
+	if (parse_u64(argv[0], &to) < 0 || parse_u64(argv[1], &max) < 0)
+		return err_set(err, ERR_USAGE, "numbers are wanted");
+	return vmlinux((int)to, max, out, err);
+}
+
 /* layer sniff [FD...] */
 static int sniff_kind(int n, char **argv, struct buf *out, struct err *err)
 {
@@ -98,6 +108,8 @@ static int run(int argc, char **argv, struct buf *out, struct err *err)
 		return adopt(argv + 2, err);
 	if (argc == 2 && !strcmp(argv[1], "digest"))
 		return digest_of(out, err);
+	if (argc == 4 && !strcmp(argv[1], "vmlinux"))
+		return unpack_kernel(argv + 2, out, err);
 	if (argc >= 2 && !strcmp(argv[1], "sniff"))
 		return sniff_kind(argc - 2, argv + 2, out, err);
 	if (argc >= 5 && !strcmp(argv[1], "explode"))
@@ -107,7 +119,7 @@ static int run(int argc, char **argv, struct buf *out, struct err *err)
 	return err_set(err, ERR_USAGE,
 	    "usage: layer digest | sniff [FD...] | adopt TREE OUT | expand OUT "
 	    "MAX [FD...] | explode DIR MAX ENTRIES [FD...] | unpack TREE OUT "
-	    "MAX ENTRIES DIFF [FD...]");
+	    "MAX ENTRIES DIFF [FD...] | vmlinux OUT MAX");
 }
 
 int main(int argc, char **argv)
