@@ -57,6 +57,26 @@ static int open_tap(const struct doc_nic *nic, struct err *err)
 	return take_fd(&fd);
 }
 
+/* A descriptor for each queue. */
+static int open_queues(
+    struct monitor *m, const struct doc_nic *nic, struct err *err)
+{
+	uint64_t n = nic->queues ? nic->queues : 1;
+
+	if (n > VMM_MAX_QUEUES)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "%s: %llu queues; at most %d", nic->tap,
+		    (unsigned long long)n, VMM_MAX_QUEUES);
+	for (uint64_t i = 0; i < n; i++) {
+		int fd = open_tap(nic, err);
+
+		if (fd < 0)
+			return -1;
+		m->fds.taps[m->fds.n_taps++] = fd;
+	}
+	return 0;
+}
+
 /* Taps are opened inside the VM's netns and handed over as descriptors. */
 static int open_taps(struct monitor *m, struct err *err)
 {
@@ -72,11 +92,8 @@ static int open_taps(struct monitor *m, struct err *err)
 		return err_sys(err, errno, "%s: open", path);
 	if (setns(m->netns_fd, CLONE_NEWNET) < 0)
 		return err_sys(err, errno, "%s: enter", path);
-	for (size_t i = 0; i < m->vm->net.nics.n && r == 0; i++) {
-		m->fds.taps[i] = open_tap(&nics[i], err);
-		r = m->fds.taps[i] < 0 ? -1 : 0;
-		m->fds.n_taps += r == 0;
-	}
+	for (size_t i = 0; i < m->vm->net.nics.n && r == 0; i++)
+		r = open_queues(m, &nics[i], err);
 	if (setns(own, CLONE_NEWNET) < 0)
 		return err_sys(err, errno, "leave %s", path);
 	return r;

@@ -84,6 +84,28 @@ static void add_nic(const struct vm *vm, const struct doc_nic *nic, size_t i,
 	    ",rx_queue_size=%u,host_mtu=%llu",
 	    i, i, nic->mac, addr, "", net_ring(vm->spec.queue_size),
 	    (unsigned long long)(nic->mtu ? nic->mtu : 1500));
+	/* A vector for each queue of a pair, one for changes of the
+	 * configuration, one for the control queue. */
+	if (nic->queues > 1) {
+		char *last = out->v[out->n - 1];
+
+		out->v[out->n - 1] = xasprintf("%s,mq=on,vectors=%llu", last,
+		    (unsigned long long)(2 * nic->queues + 2));
+		free_ptr(&last);
+	}
+}
+
+/* "tap,fd=7" or "tap,fds=7:8"; *next: the first descriptor of this NIC. */
+static char *tap_backend(
+    const struct vmm_fds *fds, const struct doc_nic *nic, size_t *next)
+{
+	AUTO_BUF struct buf out = {0};
+
+	buf_str(&out, nic->queues > 1 ? "tap,fds=" : "tap,fd=");
+	for (uint64_t q = 0; !q || q < nic->queues; q++)
+		buf_addf(&out, "%s%d", q ? ":" : "", fds->taps[(*next)++]);
+	buf_str(&out, ",vhost=off");
+	return xstrdup(out.data);
 }
 
 /* What a start and a script share. */
@@ -141,12 +163,12 @@ static void qemu_argv(
     const struct vm *vm, const struct vmm_fds *fds, struct strv *out)
 {
 	const struct doc_nic *nics = vm->net.nics.v;
+	size_t next = 0;
 
 	machine(vm, out);
 	disks(vm, out);
-	for (size_t i = 0; i < fds->n_taps; i++) {
-		AUTO_FREE char *tap =
-		    xasprintf("tap,fd=%d,vhost=off", fds->taps[i]);
+	for (size_t i = 0; i < vm->net.nics.n; i++) {
+		AUTO_FREE char *tap = tap_backend(fds, &nics[i], &next);
 
 		add_nic(vm, &nics[i], i, tap, out);
 	}

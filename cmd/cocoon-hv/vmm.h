@@ -26,13 +26,16 @@ enum vmm_caps {
 	VMM_SNAPSHOT = 32, /* capture and load */
 };
 
+#define VMM_MAX_QUEUES 8 /* of a NIC, in pairs */
+
 /* Descriptors under their own numbers in the VMM; -1: not used. */
 struct vmm_fds {
 	int api;     /* listening socket N/api.sock */
 	int events;  /* socket: the monitor's own API connection */
 	int console; /* socket: the serial port */
 	int state;   /* file to load the VM from; -1: a cold boot */
-	int taps[16];
+	/* NIC after NIC; as many of each as its tap has queues. */
+	int taps[16 * VMM_MAX_QUEUES];
 	size_t n_taps;
 };
 
