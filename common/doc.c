@@ -37,7 +37,7 @@ static const struct jfield bridge[] = {
     BR(addresses, J_STRS, 0, NULL, "CIDR; none: DHCP in the guest"),
     BR(gateways, J_STRS, 0, NULL, "default gateways"),
 };
-static const struct jtable bridge_table = JTABLE(struct doc_bridge, bridge);
+const struct jtable doc_bridge_table = JTABLE(struct doc_bridge, bridge);
 
 static const struct jfield spec[] = {
 #define SP(m, k, fl, a, h) F(struct doc_spec, m, k, fl, a, h)
@@ -52,7 +52,7 @@ static const struct jfield spec[] = {
     SP(network, J_STR, 0, NULL, "network by name"),
     SP(networks, J_STRS, 0, NULL, "networks by name, NIC by NIC"),
     SP(runtime_config, J_RAW, 0, NULL, "for CNI plugins, by capability"),
-    SP(bridges, J_ARR, 0, &bridge_table, "NICs on bridges of the host"),
+    SP(bridges, J_ARR, 0, &doc_bridge_table, "NICs on bridges of the host"),
     SP(dns, J_STRS, 0, NULL, "servers where the network names none"),
     SP(data_disks, J_ARR, 0, &data_disk_table, "data disks"),
     SP(no_direct_io, J_BOOL, 0, NULL, "use the host's page cache"),

@@ -184,7 +184,8 @@ struct doc_snap {
 
 extern const struct jtable doc_snap_table;
 extern const struct jtable doc_vm_table, doc_spec_table, doc_image_table,
-    doc_plan_table, doc_net_table, doc_boot_table, doc_hv_table;
+    doc_plan_table, doc_net_table, doc_boot_table, doc_hv_table,
+    doc_bridge_table;
 /* NULL-terminated; the name is the member's. */
 extern const struct jtable *const doc_tables[];
 

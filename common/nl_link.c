@@ -140,7 +140,7 @@ void nl_link_add_veth(struct nl *nl, const struct nl_veth *v)
 	/* Made where it belongs: moving it there would wait for RCU. */
 	nl_put_u32(nl, IFLA_NET_NS_FD, (uint32_t)v->peer_ns_fd);
 	nl_put_str(nl, IFLA_IFNAME, v->peer_name);
-	nl_put_u32(nl, IFLA_MTU, v->mtu);
+	nl_put_u32(nl, IFLA_MTU, v->peer_mtu ? v->peer_mtu : v->mtu);
 	nl_nest_end(nl, peer);
 	nl_nest_end(nl, data);
 	nl_nest_end(nl, info);

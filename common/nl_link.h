@@ -37,7 +37,8 @@ struct nl_veth {
 	const unsigned char *mac;
 	const char *peer_name; /* the end in the other namespace */
 	int peer_ns_fd;
-	unsigned int mtu; /* of both */
+	unsigned int mtu;
+	unsigned int peer_mtu; /* 0: the same */
 };
 
 struct nl_link_set {

@@ -3,7 +3,6 @@
  * add: the record with every name, then leases, bridge, namespace, NICs. A
  * failure undoes it all; a kill leaves a record, and `del` or gc go by that.
  */
-#include <arpa/inet.h>
 #include <linux/netlink.h>
 #include <string.h>
 
@@ -13,6 +12,7 @@
 #include "netns.h"
 #include "nic.h"
 #include "undo.h"
+#include "wish.h"
 
 struct add_opts {
 	bool ensure;
@@ -25,74 +25,12 @@ static const struct opt opts[] = {
 	.help = "keep what is there, make what is missing"},
 };
 
-/* What the document wants. */
-struct wish {
-	const char *id;
-	size_t nics;
-	struct jstrs dns;
-	const char *dns_v[8];
-};
-
 /* One document's work; the undo step finds here what it needs. */
 struct job {
 	struct net *n;
 	const char *id;
 	struct stay stay;
 };
-
-static int read_dns(
-    const struct json_object *list, struct wish *w, struct err *err)
-{
-	unsigned char ignored[16];
-
-	for (size_t i = 0; i < jval_len(list); i++) {
-		const char *s = jval_str_at(list, i);
-
-		if (i >= ARRAY_LEN(w->dns_v))
-			return err_set(err, ERR_INPUT,
-			    ".spec.dns: more than %zu servers",
-			    ARRAY_LEN(w->dns_v));
-		if (!s || (inet_pton(AF_INET, s, ignored) != 1 &&
-			      inet_pton(AF_INET6, s, ignored) != 1))
-			return err_set(err, ERR_INPUT,
-			    ".spec.dns[%zu]: expected an IP address", i);
-		w->dns_v[i] = s;
-		w->dns.n = i + 1;
-	}
-	w->dns.v = w->dns_v;
-	return 0;
-}
-
-/* Before any side effect: what is not built here is refused. */
-static int read_wish(
-    const struct json_object *doc, struct wish *w, struct err *err)
-{
-	const struct json_object *spec = jval_get(doc, "spec");
-	const char *network = jval_str(spec, "network");
-	int64_t nics = jval_int(spec, "nics", jval_get(spec, "nics") ? -1 : 1);
-
-	*w = (struct wish){.id = doc_id(doc, err)};
-	if (!w->id)
-		return -1;
-	if (jval_get(spec, "network") && !network)
-		return err_set(
-		    err, ERR_INPUT, ".spec.network: expected string");
-	if (network && *network && strcmp(network, NET_NAME) != 0)
-		return err_set(err, ERR_UNSUPPORTED,
-		    ".spec.network: \"%.80s\": only the built-in network "
-		    "\"" NET_NAME "\" is supported here",
-		    network);
-	if (jval_len(jval_get(spec, "bridge")))
-		return err_set(err, ERR_UNSUPPORTED,
-		    ".spec.bridge: NICs on a bridge of the host are not "
-		    "supported here");
-	if (nics < 0 || nics > NET_MAX_NICS)
-		return err_set(err, ERR_INPUT,
-		    ".spec.nics: expected a whole number of at most %d",
-		    NET_MAX_NICS);
-	w->nics = (size_t)nics;
-	return read_dns(jval_get(spec, "dns"), w, err);
-}
 
 /* The context is opened by the first document that needs it. */
 static struct net *context(struct call *call, struct err *err)
@@ -127,6 +65,8 @@ static int take_leases(struct job *job, const struct doc_net *net,
 	for (size_t i = 0; i < net->nics.n; i++) {
 		uint32_t ip = nic_ip(&nics[i]);
 
+		if (!nic_is(&nics[i], NIC_BACKEND))
+			continue;
 		if (!subnet_has(&b->subnet, ip) ||
 		    strcmp(nics[i].bridge ? nics[i].bridge : "", b->bridge))
 			return err_set(err, ERR_STATE,
@@ -150,11 +90,23 @@ static int build_inside(
 	for (size_t i = 0; r == 0 && i < net->nics.n; i++) {
 		r = tool_check(err);
 		if (r == 0)
+			r = port_master(w, &nics[i], err);
+		if (r == 0)
 			r = nic_build(w, &nics[i], (int)i, err);
 	}
 	netns_leave(&job->stay);
 	nl_close(&w->in);
 	return r;
+}
+
+static bool has_builtin(const struct doc_net *net)
+{
+	const struct doc_nic *nics = net->nics.v;
+
+	for (size_t i = 0; i < net->nics.n; i++)
+		if (nic_is(&nics[i], NIC_BACKEND))
+			return true;
+	return false;
 }
 
 /* Leases, bridge, namespace, NICs. */
@@ -166,8 +118,9 @@ static int build(struct job *job, struct wire *w, const struct doc_net *net,
 
 	if (take_leases(job, net, b, err) < 0 || tool_check(err) < 0)
 		return -1;
-	w->bridge = bridge_ensure(job->n, b, &w->host, err);
-	if (w->bridge < 0 || tool_check(err) < 0)
+	if (has_builtin(net))
+		w->builtin = bridge_ensure(job->n, b, &w->host, err);
+	if (w->builtin < 0 || tool_check(err) < 0)
 		return -1;
 	ns = netns_open(job->id, &e);
 	if (ns < 0 && e.code != ERR_NOTFOUND) {
@@ -204,21 +157,43 @@ static int claim_and_build(struct job *job, struct wire *w,
 	return 0;
 }
 
+/* *builtin: how many NICs are on the built-in network. */
+static int look_at_bridges(struct wire *w, const struct wish *wish,
+    unsigned int *mtus, size_t *builtin, struct err *err)
+{
+	for (size_t i = 0; i < wish->nics; i++) {
+		struct nl_link link = {0};
+
+		if (wish->bridge[i] &&
+		    port_bridge(&w->host, wish->bridge[i]->device, &link, err) <
+			0)
+			return -1;
+		mtus[i] = link.mtu;
+		*builtin += !wish->bridge[i];
+	}
+	return 0;
+}
+
 static int add_new(struct job *job, struct wire *w, const struct wish *wish,
     struct json_object *doc, struct err *err)
 {
+	unsigned int mtus[NET_MAX_NICS];
 	uint32_t ips[NET_MAX_NICS];
 	struct net_plan p = {0};
-	struct builtin b;
+	struct builtin b = {0};
+	size_t n = 0;
 
 	w->fresh = true;
-	if (builtin_get(job->n, &w->host, &b, err) < 0 ||
-	    lease_pick(job->n, &b.subnet, wish->nics, ips, err) < 0)
+	if (look_at_bridges(w, wish, mtus, &n, err) < 0)
 		return -1;
-	plan_make(&p, job->id, &b, ips, wish->nics, &wish->dns);
+	if (n && (builtin_get(job->n, &w->host, &b, err) < 0 ||
+		     lease_pick(job->n, &b.subnet, n, ips, err) < 0))
+		return -1;
+	plan_make(&p, wish, &b, ips, mtus);
 	if (claim_and_build(job, w, &p.net, &b, err) < 0)
 		return -1;
-	lease_set_last(job->n, ips[wish->nics - 1]);
+	if (n)
+		lease_set_last(job->n, ips[n - 1]);
 	doc_put(doc, "net", &doc_net_table, &p.net);
 	return 0;
 }
@@ -231,7 +206,7 @@ static int ensure(struct job *job, struct wire *w, const struct wish *wish,
     struct json_object *doc, struct err *err)
 {
 	AUTO_JSON struct json_object *record = NULL;
-	struct builtin b;
+	struct builtin b = {0};
 	struct doc_net net;
 	int r = record_read(job->n, job->id, &record, &net, err);
 
@@ -244,7 +219,7 @@ static int ensure(struct job *job, struct wire *w, const struct wish *wish,
 		return -1;
 	if (net.nics.n == 0)
 		return 0;
-	if (builtin_get(job->n, &w->host, &b, err) < 0)
+	if (has_builtin(&net) && builtin_get(job->n, &w->host, &b, err) < 0)
 		return -1;
 	if (r == 0 && claim_and_build(job, w, &net, &b, err) < 0)
 		return -1;
@@ -282,7 +257,7 @@ static int add_filter(
 	struct net *n;
 	int r;
 
-	if (read_wish(doc, &wish, err) < 0)
+	if (wish_read(doc, &wish, err) < 0)
 		return -1;
 	if (has && !o->ensure)
 		return err_set(err, ERR_STATE,

@@ -30,7 +30,7 @@ static void miss(struct call *call, const char *id, const char *fmt, ...)
 	call->status = ERR_STATE;
 }
 
-/* Sets w->bridge. */
+/* Sets w->builtin. */
 static int check_bridge(
     struct call *call, struct net *n, struct wire *w, struct err *err)
 {
@@ -50,7 +50,7 @@ static int check_bridge(
 	if (!there || !bridge_is_ours(&b, &link)) {
 		miss(call, w->id, "no bridge %s", b.bridge);
 	} else {
-		w->bridge = link.index;
+		w->builtin = link.index;
 		if (!link.up)
 			miss(call, w->id, "bridge %s is down", b.bridge);
 		there = nl_addr_has4(&w->host, link.index,
@@ -78,6 +78,8 @@ static void check_leases(
 	for (size_t i = 0; i < net->nics.n; i++) {
 		char owner[STATE_ID_LEN + 1], ip[16];
 
+		if (!nic_is(&nics[i], NIC_BACKEND))
+			continue;
 		format_ip(nic_ip(&nics[i]), ip);
 		if (!lease_owner(n, nic_ip(&nics[i]), owner) ||
 		    strcmp(owner, id) != 0)
@@ -128,8 +130,12 @@ static int check_wires(struct call *call, struct net *n, const char *id,
 	struct wire w = {.id = id, .ns_fd = -1};
 	int r = nl_open(&w.host, NETLINK_ROUTE, err);
 
-	if (r == 0)
-		r = check_bridge(call, n, &w, err);
+	for (size_t i = 0; r == 0 && i < net->nics.n; i++)
+		if (nic_is(
+			(const struct doc_nic *)net->nics.v + i, NIC_BACKEND)) {
+			r = check_bridge(call, n, &w, err);
+			break;
+		}
 	if (r == 0)
 		r = look_inside(call, &w, err);
 	if (r == 0)

@@ -70,7 +70,7 @@ static int try_wires(struct err *err)
 	if (nl_do(&w.host, err) < 0 ||
 	    nl_link_get(&w.host, nic.bridge, &bridge, err) < 0)
 		return -1;
-	w.bridge = bridge.index;
+	w.master = bridge.index;
 	return nic_build(&w, &nic, 0, err);
 }
 

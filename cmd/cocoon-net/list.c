@@ -39,10 +39,11 @@ static void add_row(const char *id, const struct doc_net *net, struct buf *out)
 	buf_addf(out, "%-26s  %-6s  %-29s  %4zu", id, net->by, net->netns,
 	    net->nics.n);
 	for (size_t i = 0; i < net->nics.n; i++) {
-		char ip[16];
+		const char *ip =
+		    nics[i].addresses.n ? nics[i].addresses.v[0] : "dhcp";
 
-		format_ip(nic_ip(&nics[i]), ip);
-		buf_addf(out, "%s%s", i ? "," : "  ", ip);
+		buf_addf(
+		    out, "%s%.*s", i ? "," : "  ", (int)strcspn(ip, "/"), ip);
 	}
 	buf_ch(out, '\n');
 }

@@ -92,9 +92,10 @@ static int make_veth(struct wire *w, const struct doc_nic *nic, int index,
 	    .mac = mac,
 	    .peer_name = nic->peer,
 	    .peer_ns_fd = w->host_ns_fd,
-	    .mtu = (unsigned int)nic->mtu};
+	    .mtu = (unsigned int)nic->mtu,
+	    .peer_mtu = w->port_mtu};
 	struct nl_link_set set = {
-	    .alias = alias, .master = w->bridge, .quiet = true};
+	    .alias = alias, .master = w->master, .quiet = true};
 
 	alias_of(w->id, alias);
 	nl_link_add_veth(&w->in, &v);
@@ -110,10 +111,10 @@ static int mend_veth(struct wire *w, const struct doc_nic *nic,
     const struct nl_link *peer, const struct nl_link *eth,
     const unsigned char mac[6], struct err *err)
 {
-	struct nl_link_set port = {.master = w->bridge};
+	struct nl_link_set port = {.master = w->master};
 	struct nl_link_set guest = {.mac = mac};
 
-	if (peer->master != w->bridge)
+	if (peer->master != w->master)
 		nl_link_set(&w->host, nic->peer, &port);
 	if (!peer->up)
 		nl_link_up(&w->host, nic->peer);
@@ -150,7 +151,8 @@ static int ensure_veth(
 	return ETH_INDEX + i;
 }
 
-static int make_tap(const char *name, int index, struct err *err)
+static int make_tap(
+    const char *name, int index, uint64_t queues, struct err *err)
 {
 	AUTO_FD int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
 	struct ifreq ifr = {0};
@@ -159,6 +161,9 @@ static int make_tap(const char *name, int index, struct err *err)
 		return err_sys(err, errno, "/dev/net/tun: open");
 	ifr.ifr_flags =
 	    (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL);
+	/* Who opens it must say the same, or the kernel refuses. */
+	if (queues > 1)
+		ifr.ifr_flags |= IFF_MULTI_QUEUE;
 	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
 	if (ioctl(fd, TUNSETIFINDEX, &index) < 0 ||
 	    ioctl(fd, TUNSETIFF, &ifr) < 0 || ioctl(fd, TUNSETPERSIST, 1) < 0)
@@ -175,7 +180,7 @@ static int ensure_tap(
 		return -1;
 	if (tap.index)
 		return tap.index;
-	if (make_tap(nic->tap, TAP_INDEX + i, err) < 0)
+	if (make_tap(nic->tap, TAP_INDEX + i, nic->queues, err) < 0)
 		return -1;
 	return TAP_INDEX + i;
 }
@@ -257,7 +262,10 @@ static int check_peer(struct report *r, struct err *err)
 	}
 	if (!peer.up)
 		miss(r, "veth %s is down", r->nic->peer);
-	if (!peer.master || peer.master != r->w->bridge)
+	/* Where the bridge itself is missing, that was said. */
+	if (r->w->master < 0)
+		return 0;
+	if (!peer.master || peer.master != r->w->master)
 		miss(r, "veth %s is no port of %s", r->nic->peer,
 		    r->nic->bridge);
 	return 0;
@@ -308,8 +316,17 @@ int nic_check(
     struct wire *w, const struct doc_nic *nic, struct buf *out, struct err *err)
 {
 	struct report r = {w, nic, out, 0};
+	struct err e = {0};
 	int eth, tap;
 
+	if (port_master(w, nic, &e) < 0) {
+		if (e.code != ERR_NOTFOUND && e.code != ERR_UNSUPPORTED) {
+			*err = e;
+			return -1;
+		}
+		miss(&r, "no bridge %s", nic->bridge);
+		w->master = -1;
+	}
 	if (check_peer(&r, err) < 0)
 		return -1;
 	if (w->ns_fd < 0)

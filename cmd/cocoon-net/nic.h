@@ -18,8 +18,10 @@ struct wire {
 	const char *id;
 	struct nl host, in;
 	int host_ns_fd, ns_fd;
-	int bridge; /* index */
-	bool fresh; /* nothing can be there yet */
+	int builtin;           /* index of its bridge */
+	int master;            /* of the NIC at hand */
+	unsigned int port_mtu; /* of the host's end; 0: as the NIC's */
+	bool fresh;            /* nothing can be there yet */
 };
 int nic_build(
     struct wire *w, const struct doc_nic *nic, int i, struct err *err);
@@ -30,6 +32,16 @@ int nic_check(struct wire *w, const struct doc_nic *nic, struct buf *out,
  * is quick, or deleted, which waits 16 ms for RCU. */
 int nic_cut(struct nl *host, const char *id, const struct doc_nic *nic,
     bool del, struct err *err);
+
+/* port.c: a NIC whose host end is a port of a bridge that is not ours. */
+#define PORT_BACKEND "bridge"
+bool nic_is(const struct doc_nic *nic, const char *backend);
+/* ERR_NOTFOUND: no such device; ERR_UNSUPPORTED: none to take a port. */
+int port_bridge(
+    struct nl *host, const char *device, struct nl_link *out, struct err *err);
+/* Sets w->master and w->port_mtu for this NIC, as it is to be made. */
+int port_master(struct wire *w, const struct doc_nic *nic, struct err *err);
+bool valid_device(const char *s);
 
 /* plan.c: names and addresses. */
 struct net_plan {
@@ -42,8 +54,13 @@ struct net_plan {
 		const char *addresses[1], *gateways[1];
 	} text[NET_MAX_NICS];
 };
-void plan_make(struct net_plan *p, const char *id, const struct builtin *b,
-    const uint32_t *ips, size_t n, const struct jstrs *dns);
+struct wish;
+/* ips: one for each NIC of the built-in network; mtus: by NIC, of bridges. */
+void plan_make(struct net_plan *p, const struct wish *w,
+    const struct builtin *b, const uint32_t *ips, const unsigned int *mtus);
+/* Of a document or a record; where: "net.nics[0]". */
+int addresses_valid(const struct jstrs *addresses, const struct jstrs *gateways,
+    const char *where, struct err *err);
 /* The checks that a record or a document must pass before it is used. */
 int nics_valid(const char *id, const struct doc_net *net, struct err *err);
 uint32_t nic_ip(const struct doc_nic *nic); /* 0: none */

@@ -4,9 +4,11 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "ip.h"
 #include "net.h"
 #include "netns.h"
 #include "nic.h"
+#include "wish.h"
 
 static void get_random(void *out, size_t len)
 {
@@ -27,8 +29,8 @@ static void name_peer(const char *id, int i, char out[NL_NAME])
 	snprintf(out, NL_NAME, "cn%.8s%c%.4s", id, 'a' + i, random);
 }
 
-static void plan_nic(struct net_plan *p, int i, const char *id,
-    const struct builtin *b, uint32_t ip)
+/* What every NIC has. */
+static struct doc_nic plan_nic(struct net_plan *p, size_t i, const char *id)
 {
 	struct nic_text *t = &p->text[i];
 	unsigned char mac[6];
@@ -37,40 +39,59 @@ static void plan_nic(struct net_plan *p, int i, const char *id,
 	/* Locally administered, no multicast. */
 	mac[0] = (unsigned char)((mac[0] & 0xfc) | 0x02);
 	format_mac(mac, t->mac);
-	snprintf(t->tap, sizeof(t->tap), "cn%d", i);
-	snprintf(t->ifname, sizeof(t->ifname), "eth%d", i);
-	name_peer(id, i, t->peer);
+	snprintf(t->tap, sizeof(t->tap), "cn%d", (int)i);
+	snprintf(t->ifname, sizeof(t->ifname), "eth%d", (int)i);
+	name_peer(id, (int)i, t->peer);
+	return (struct doc_nic){
+	    .tap = t->tap, .ifname = t->ifname, .peer = t->peer, .mac = t->mac};
+}
+
+static void plan_builtin(struct doc_nic *nic, struct nic_text *t,
+    const struct builtin *b, uint32_t ip)
+{
 	format_cidr(ip, b->subnet.prefix, t->address);
 	format_ip(subnet_gateway(&b->subnet), t->gateway);
 	t->addresses[0] = t->address;
 	t->gateways[0] = t->gateway;
+	nic->backend = NIC_BACKEND;
+	nic->network = NET_NAME;
+	nic->bridge = b->bridge;
+	nic->mtu = b->mtu;
+	nic->addresses = (struct jstrs){t->addresses, 1};
+	nic->gateways = (struct jstrs){t->gateways, 1};
 }
 
-void plan_make(struct net_plan *p, const char *id, const struct builtin *b,
-    const uint32_t *ips, size_t n, const struct jstrs *dns)
+static void plan_port(
+    struct doc_nic *nic, const struct doc_bridge *bridge, unsigned int mtu)
 {
-	netns_name(id, p->netns);
-	for (size_t i = 0; i < n; i++) {
-		struct nic_text *t = &p->text[i];
+	nic->backend = PORT_BACKEND;
+	nic->bridge = bridge->device;
+	nic->mtu = mtu;
+	nic->addresses = bridge->addresses;
+	nic->gateways = bridge->gateways;
+}
 
-		plan_nic(p, (int)i, id, b, ips[i]);
-		p->nics[i] = (struct doc_nic){.tap = t->tap,
-		    .ifname = t->ifname,
-		    .peer = t->peer,
-		    .mac = t->mac,
-		    .backend = NIC_BACKEND,
-		    .network = NET_NAME,
-		    .bridge = b->bridge,
-		    .mtu = b->mtu,
-		    .queues = 1,
-		    .addresses = {t->addresses, 1},
-		    .gateways = {t->gateways, 1},
-		    .dns = *dns};
+void plan_make(struct net_plan *p, const struct wish *w,
+    const struct builtin *b, const uint32_t *ips, const unsigned int *mtus)
+{
+	netns_name(w->id, p->netns);
+	for (size_t i = 0; i < w->nics; i++) {
+		struct doc_nic *nic = &p->nics[i];
+
+		*nic = plan_nic(p, i, w->id);
+		nic->queues = w->queues;
+		if (w->bridge[i])
+			plan_port(nic, w->bridge[i], mtus[i]);
+		else
+			plan_builtin(nic, &p->text[i], b, *ips++);
+		/* With DHCP the network's own name servers come. */
+		if (nic->addresses.n)
+			nic->dns = w->dns;
 	}
 	p->net =
 	    (struct doc_net){.by = state_by_dispatcher() ? "cocoon" : "hand",
-		.netns = n ? p->netns : NULL,
-		.nics = {p->nics, n}};
+		.netns = w->nics ? p->netns : NULL,
+		.nics = {p->nics, w->nics}};
 }
 
 uint32_t nic_ip(const struct doc_nic *nic)
@@ -88,6 +109,24 @@ uint32_t nic_ip(const struct doc_nic *nic)
 	return parse_ip(ip, &out) < 0 ? 0 : out;
 }
 
+int addresses_valid(const struct jstrs *addresses, const struct jstrs *gateways,
+    const char *where, struct err *err)
+{
+	struct ip ip;
+
+	for (size_t i = 0; i < addresses->n; i++)
+		if (ip_parse_cidr(addresses->v[i], &ip) < 0 || !ip.prefix)
+			return err_set(err, ERR_INPUT,
+			    ".%s.addresses[%zu]: want an IP address with its "
+			    "prefix",
+			    where, i);
+	for (size_t i = 0; i < gateways->n; i++)
+		if (ip_parse(gateways->v[i], &ip) < 0)
+			return err_set(err, ERR_INPUT,
+			    ".%s.gateways[%zu]: want an IP address", where, i);
+	return 0;
+}
+
 static bool valid_peer(const char *s)
 {
 	return !strncmp(s, "cn", 2) && strlen(s) < NL_NAME && valid_name(s);
@@ -101,13 +140,14 @@ static int bad(int i, const char *what, struct err *err)
 static int nic_valid(const struct doc_nic *nic, int i, struct err *err)
 {
 	unsigned char mac[6];
-	char tap[8], ifname[8];
+	char tap[8], ifname[8], where[32];
 
 	snprintf(tap, sizeof(tap), "cn%d", i);
 	snprintf(ifname, sizeof(ifname), "eth%d", i);
-	if (!nic->backend || strcmp(nic->backend, NIC_BACKEND) != 0)
+	if (!nic_is(nic, NIC_BACKEND) && !nic_is(nic, PORT_BACKEND))
 		return err_set(err, ERR_UNSUPPORTED,
-		    ".net.nics[%d].backend: only \"" NIC_BACKEND "\" is known",
+		    ".net.nics[%d].backend: \"" NIC_BACKEND "\" and "
+		    "\"" PORT_BACKEND "\" are known",
 		    i);
 	if (strcmp(nic->tap, tap) != 0)
 		return bad(i, ".tap: not cnN of its place", err);
@@ -119,10 +159,16 @@ static int nic_valid(const struct doc_nic *nic, int i, struct err *err)
 		return bad(i, ".mac: no unicast MAC in lower case", err);
 	if (nic->mtu < 576 || nic->mtu > 65535)
 		return bad(i, ".mtu: out of range 576..65535", err);
-	if (!nic_ip(nic))
+	if (nic->queues > 256)
+		return bad(i, ".queues: more than 256", err);
+	if (nic_is(nic, NIC_BACKEND) && !nic_ip(nic))
 		return bad(
 		    i, ".addresses: want an IPv4 one with its prefix", err);
-	return 0;
+	if (nic_is(nic, PORT_BACKEND) &&
+	    (!nic->bridge || !valid_device(nic->bridge)))
+		return bad(i, ".bridge: want a device name", err);
+	snprintf(where, sizeof(where), "net.nics[%d]", i);
+	return addresses_valid(&nic->addresses, &nic->gateways, where, err);
 }
 
 int nics_valid(const char *id, const struct doc_net *net, struct err *err)

@@ -48,7 +48,8 @@ int net_remove(struct net *n, const char *id, struct err *err)
 		return -1;
 	nics = net.nics.v;
 	for (size_t i = 0; i < net.nics.n; i++)
-		if (lease_drop(n, nic_ip(&nics[i]), id, err) < 0)
+		if (nic_is(&nics[i], NIC_BACKEND) &&
+		    lease_drop(n, nic_ip(&nics[i]), id, err) < 0)
 			return -1;
 	/* Before the record: who is killed here is called again. */
 	if (bridge_release(n, err) < 0 || record_unlink(n, id, err) < 0)

@@ -173,7 +173,7 @@ teardown() {
 		says "is of vm debug"
 	done
 	# The network and the login are not looked at by a dry run.
-	t 7 cocoon vm create $SMALL --bridge br0 mini
+	t 4 cocoon vm create $SMALL --bridge br0 mini
 	t 2 cocoon vm create $SMALL --user 'a b' mini
 	t 0 cocoon vm create --cpu 1 --memory 64M --storage 64M --nics 0 \
 		--name web --password x mini

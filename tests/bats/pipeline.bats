@@ -63,6 +63,26 @@ by_hand() {
 	nothing_left
 }
 
+@test "a tap has a pair of queues for each CPU, and QEMU has them all" {
+	local id pid
+
+	[ "$(nproc)" -ge 2 ] || skip_for "a second CPU is missing"
+	ip link add br9 type bridge
+	J=cat t 0 by_hand --name mq --cpu 2 --bridge br9 --network cocoon
+	[ "$(field "$output" '[.net.nics[] | .bridge, .queues] |
+		join(" ")')" = "br9 2 cocoon0 2" ]
+	id=$(field "$output" .vm.id)
+	pid=$(field "$output" .hv.pid)
+	ip netns exec "cn-$id" ip -d link show cn1 | grep -q multi_queue
+	[ "$(ls -l "/proc/$pid/fd" | grep -c /dev/net/tun)" = 4 ]
+	tr '\0' '\n' <"/proc/$pid/cmdline" >argv
+	[ "$(grep -Ec '^tap,fds=[0-9]+:[0-9]+,vhost=off,id=n[01]$' argv)" = 2 ]
+	[ "$(grep -c 'mq=on,vectors=6' argv)" = 2 ]
+	t 0 eval 'cocoon-hv rm --force mq | cocoon-net del'
+	ip link del br9
+	nothing_left
+}
+
 @test "by hand: a stage that is a shell script" {
 	cat >my-net <<-'END'
 		#!/bin/sh
@@ -138,7 +158,7 @@ fails() {
 		fails 4 nothere cocoon vm $verb $SMALL nothere
 		fails 7 vCPUs cocoon vm $verb $SMALL --cpu 1000 mini
 		fails 7 nosuch cocoon vm $verb $SMALL --network nosuch mini
-		fails 7 bridge cocoon vm $verb $SMALL --bridge nobridge mini
+		fails 4 bridge cocoon vm $verb $SMALL --bridge nobridge mini
 		fails 4 /nofile cocoon vm $verb $SMALL --ssh-key-file /nofile \
 			mini
 		fails 2 --user cocoon vm $verb $SMALL --user 'x y' mini
