@@ -103,6 +103,25 @@ void buf_addf(struct buf *b, const char *fmt, ...)
 	free(s);
 }
 
+void buf_shell(struct buf *b, const char *word)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
+				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789-_=.,/:+%@";
+
+	if (*word && strspn(word, plain) == strlen(word)) {
+		buf_str(b, word);
+		return;
+	}
+	buf_ch(b, '\'');
+	for (; *word; word++)
+		if (*word == '\'')
+			buf_str(b, "'\\''");
+		else
+			buf_ch(b, *word);
+	buf_ch(b, '\'');
+}
+
 void buf_consume(struct buf *b, size_t n)
 {
 	if (!b->data)

@@ -30,6 +30,8 @@ void buf_add(struct buf *b, const void *data, size_t len);
 void buf_str(struct buf *b, const char *s);
 void buf_ch(struct buf *b, char c);
 void buf_addf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* A word as the shell reads it back, quoted where it must be. */
+void buf_shell(struct buf *b, const char *word);
 void buf_reserve(struct buf *b, size_t more);
 void buf_consume(struct buf *b, size_t n); /* drops the first n bytes */
 void buf_release(struct buf *b);

@@ -128,6 +128,8 @@ static const struct jfield route[] = {
 #define RT(m, k, fl, a, h) F(struct doc_route, m, k, fl, a, h)
     RT(dst, J_STR, J_REQUIRED, NULL, "destination, CIDR"),
     RT(via, J_STR, 0, NULL, "gateway; absent: on-link"),
+    RT(metric, J_U64, 0, NULL, "priority; absent: by the NIC's order"),
+    RT(mtu, J_U64, 0, NULL, "bytes of a packet on it"),
 };
 static const struct jtable route_table = JTABLE(struct doc_route, route);
 
@@ -165,6 +167,7 @@ static const struct jfield seed[] = {
     SE(user_data, J_STR, J_SECRET, NULL, "NoCloud user-data"),
     SE(network_config, J_STR, 0, NULL, "NoCloud network-config"),
     SE(cocoon_conf, J_STR, J_SECRET, NULL, "the same, line by line"),
+    SE(script, J_STR, J_SECRET, NULL, "the same, as a shell script"),
 };
 static const struct jtable seed_table = JTABLE(struct doc_seed, seed);
 
@@ -174,6 +177,7 @@ static const struct jfield boot[] = {
     BO(user, J_STR, 0, NULL, "login user"),
     BO(password_hash, J_STR, J_SECRET, NULL, "crypt(5) hash"),
     BO(keys, J_STRS, 0, NULL, "ssh public keys"),
+    BO(user_data, J_STR, J_SECRET, NULL, "the user's own user-data"),
     BO(seed, J_OBJ, 0, &seed_table, "texts of the seed disk"),
 };
 const struct jtable doc_boot_table = JTABLE(struct doc_boot, boot);

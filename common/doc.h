@@ -98,6 +98,7 @@ struct doc_plan {
 /* Wires; cocoon-net add. */
 struct doc_route {
 	const char *dst, *via; /* CIDR; absent via: on-link */
+	uint64_t metric, mtu;  /* 0: as the NIC's order and MTU say */
 };
 
 struct doc_nic {
@@ -126,6 +127,7 @@ struct doc_net {
 struct doc_seed {
 	const char *meta_data, *user_data, *network_config;
 	const char *cocoon_conf; /* the line format of contrib/os-image */
+	const char *script;      /* the same for an initramfs without it */
 };
 
 struct doc_boot {
@@ -133,6 +135,7 @@ struct doc_boot {
 	const char *user;
 	const char *password_hash; /* crypt(5); secret */
 	struct jstrs keys;         /* authorized_keys lines */
+	const char *user_data;     /* --user-data; secret */
 	struct doc_seed seed;
 };
 

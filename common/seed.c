@@ -61,6 +61,7 @@ int seed_image(const struct doc_seed *s, int out_fd, struct err *err)
 	add_file(&in, "user-data", s->user_data);
 	add_file(&in, "network-config", s->network_config);
 	add_file(&in, "cocoon.conf", s->cocoon_conf);
+	add_file(&in, "cocoon.sh", s->script);
 	in_fd = memory_file(&in, err);
 	if (in_fd < 0)
 		return -1;

@@ -10,7 +10,7 @@
  * Writes the ISO 9660 image, label CIDATA, of the texts in *s to out_fd, a
  * file that is empty and at its start. Texts that are NULL are left out; the
  * same texts give the same bytes. Files in it: meta-data, user-data,
- * network-config, cocoon.conf.
+ * network-config, cocoon.conf, cocoon.sh.
  */
 int seed_image(const struct doc_seed *s, int out_fd, struct err *err);
 

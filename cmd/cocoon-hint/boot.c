@@ -54,7 +54,7 @@ static void warn_no_reader(struct boot_opts *o)
 static int build(struct hint *h, struct json_object *doc, struct err *err)
 {
 	AUTO_BUF struct buf cmdline = {0}, meta = {0}, user = {0}, net = {0},
-			    conf = {0};
+			    conf = {0}, script = {0};
 
 	if (h->oci && cmdline_build(h, &cmdline, err) < 0)
 		return -1;
@@ -62,9 +62,11 @@ static int build(struct hint *h, struct json_object *doc, struct err *err)
 	seed_user_data(h, &user);
 	seed_network_config(h, &net);
 	seed_cocoon_conf(h, &conf);
+	if (h->oci)
+		seed_script(h, &script);
 	h->boot.cmdline = cmdline.data;
-	h->boot.seed =
-	    (struct doc_seed){meta.data, user.data, net.data, conf.data};
+	h->boot.seed = (struct doc_seed){
+	    meta.data, user.data, net.data, conf.data, script.data};
 	doc_put(doc, "boot", &doc_boot_table, &h->boot);
 	return 0;
 }

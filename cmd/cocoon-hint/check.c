@@ -49,18 +49,6 @@ const struct jstrs *nic_dns(const struct hint *h, const struct doc_nic *nic)
 	return nic->addresses.n ? &h->spec.dns : &none;
 }
 
-bool nic_route_needed(const struct doc_nic *nic, const struct doc_route *r)
-{
-	struct ip dst;
-
-	if (!r->via || ip_parse_cidr(r->dst, &dst) < 0 || dst.prefix)
-		return true;
-	for (size_t i = 0; i < nic->gateways.n; i++)
-		if (!strcmp(nic->gateways.v[i], r->via))
-			return false;
-	return true;
-}
-
 static int bad(
     struct err *err, const char *path, const char *value, const char *want)
 {
@@ -107,6 +95,9 @@ static int check_routes(
 
 		if (ip_parse_cidr(r[i].dst, &dst) < 0)
 			return bad(err, at, r[i].dst, "a CIDR destination");
+		if (r[i].metric > UINT32_MAX || r[i].mtu > 65535)
+			return err_set(err, ERR_INPUT,
+			    "%s: metric or mtu is out of range", at);
 		if (!r[i].via)
 			continue;
 		if (ip_parse(r[i].via, &via) < 0 || via.family != dst.family)
@@ -132,6 +123,11 @@ static int check_nic(
 	for (size_t i = 0; i < nic->search.n; i++)
 		if (!word(nic->search.v[i], LOWER UPPER DIGITS "._-", 1, 253))
 			return bad(err, search, nic->search.v[i], "a domain");
+	for (size_t i = 0; i < nic->options.n; i++)
+		if (!word(nic->options.v[i], LOWER UPPER DIGITS "._:-", 1,
+			64))
+			return bad(err, path, nic->options.v[i],
+			    "an option of the resolver");
 	if (check_ips(&nic->addresses, true, addresses, err) < 0 ||
 	    check_ips(&nic->gateways, false, gateways, err) < 0 ||
 	    check_ips(&nic->dns, false, dns, err) < 0)

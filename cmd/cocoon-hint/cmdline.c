@@ -20,6 +20,13 @@ static void add_letters(size_t i, struct buf *out)
 	buf_ch(out, (char)('a' + i % 26));
 }
 
+/* "/dev/vdc": by its position, whatever its serial. */
+static void disk_by_position(size_t i, struct buf *out)
+{
+	buf_str(out, "/dev/vd");
+	add_letters(i, out);
+}
+
 void disk_device(const struct hint *h, size_t i, struct buf *out)
 {
 	const char *serial = hint_disk(h, i)->serial;
@@ -28,8 +35,7 @@ void disk_device(const struct hint *h, size_t i, struct buf *out)
 		buf_str(out, serial);
 		return;
 	}
-	buf_str(out, "/dev/vd");
-	add_letters(i, out);
+	disk_by_position(i, out);
 }
 
 static bool has_role(const struct hint *h, size_t i, const char *role)
@@ -123,12 +129,36 @@ static void ip_word(const struct hint *h, size_t i, struct buf *out)
 	add_ip_dns(nic_dns(h, nic), out);
 }
 
+/* The seed's position; the number of disks if there is none. */
+static size_t seed_disk(const struct hint *h)
+{
+	size_t i = 0;
+
+	while (i < h->plan.disks.n && !has_role(h, i, "cidata"))
+		i++;
+	return i;
+}
+
 static bool has_seed_disk(const struct hint *h)
 {
-	for (size_t i = 0; i < h->plan.disks.n; i++)
-		if (has_role(h, i, "cidata"))
-			return true;
-	return false;
+	return seed_disk(h) < h->plan.disks.n;
+}
+
+/*
+ * For images whose initramfs knows the words above and no seed: a shell in
+ * front of init that runs the seed's script. It is a no-op in those whose
+ * initramfs has read the seed. What follows "--" the kernel hands to the
+ * initramfs, and that to init; "=" and "." alone would be words to others.
+ */
+static void run_script(const struct hint *h, struct buf *out)
+{
+	if (!has_seed_disk(h))
+		return;
+	buf_str(out, " init=/bin/sh -- -c \"cd /run;[ -e cocoon/hostname ]||"
+		     "{ mkdir c;mount -oro -tiso9660 ");
+	disk_by_position(seed_disk(h), out);
+	buf_str(out, " c;sh c/cocoon.sh;umount c;rmdir c;};cd /;"
+		     "exec /sbin/init\"");
 }
 
 static size_t room(const struct hint *h)
@@ -154,9 +184,10 @@ static int too_long(const struct hint *h, size_t len, struct err *err)
  * the seed, which has all addresses. So words that do not fit are left out
  * where there is a seed disk.
  */
-static int add_ip_words(const struct hint *h, struct buf *out, struct err *err)
+static int add_ip_words(
+    const struct hint *h, size_t reserved, struct buf *out, struct err *err)
 {
-	size_t full = out->len, left_out = 0;
+	size_t full = out->len + reserved, left_out = 0;
 
 	for (size_t i = 0; i < h->net.nics.n; i++) {
 		AUTO_BUF struct buf w = {0};
@@ -180,6 +211,8 @@ static int add_ip_words(const struct hint *h, struct buf *out, struct err *err)
 
 int cmdline_build(const struct hint *h, struct buf *out, struct err *err)
 {
+	AUTO_BUF struct buf tail = {0};
+
 	add_start(h, out);
 	if (add_disks(h, out, err) < 0)
 		return -1;
@@ -190,5 +223,15 @@ int cmdline_build(const struct hint *h, struct buf *out, struct err *err)
 		buf_addf(out, " net.ifnames=0 cocoon.hostname=%s", h->hostname);
 	if (out->len > room(h))
 		return too_long(h, out->len, err);
-	return add_ip_words(h, out, err);
+	run_script(h, &tail);
+	if (out->len + tail.len > room(h)) {
+		log_info("boot: no room on the command line for what runs the "
+			 "seed's script: only an initramfs that reads a seed "
+			 "does what it says");
+		tail.len = 0;
+	}
+	if (add_ip_words(h, tail.len, out, err) < 0)
+		return -1;
+	buf_add(out, tail.data, tail.len);
+	return 0;
 }

@@ -67,19 +67,21 @@ bool valid_key_line(const char *s);
 /* The name servers that a NIC is to be told; a NIC by DHCP: its own only. */
 const struct jstrs *nic_dns(const struct hint *h, const struct doc_nic *nic);
 
-/* False for a default route that only says again what gateways say. */
-bool nic_route_needed(const struct doc_nic *nic, const struct doc_route *r);
-
 /* cmdline.c: ERR_UNSUPPORTED if the kernel would cut it. */
 int cmdline_build(const struct hint *h, struct buf *out, struct err *err);
 /* Serial or path that names disk i to the guest, appended. */
 void disk_device(const struct hint *h, size_t i, struct buf *out);
+/* The device as a path; appended. */
+void disk_path(const struct hint *h, size_t i, struct buf *out);
+/* True for a data disk that the guest is to mount. */
+bool disk_is_mounted(const struct doc_disk *d);
 
-/* seed.c, netconf.c: the texts of the seed. */
+/* seed.c, netconf.c, script.c: the texts of the seed. */
 void seed_meta_data(const struct hint *h, struct buf *out);
 void seed_user_data(const struct hint *h, struct buf *out);
 void seed_network_config(const struct hint *h, struct buf *out);
 void seed_cocoon_conf(const struct hint *h, struct buf *out);
+void seed_script(const struct hint *h, struct buf *out);
 
 static inline const struct doc_disk *hint_disk(const struct hint *h, size_t i)
 {

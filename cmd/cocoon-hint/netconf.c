@@ -9,6 +9,7 @@
 
 #include "hint.h"
 #include "ip.h"
+#include "route.h"
 #include "text.h"
 
 static void add_list(
@@ -43,20 +44,21 @@ static bool needs_on_link(const struct doc_nic *nic, const char *via)
 	return true;
 }
 
-/*
- * netplan complains of default routes with the same metric: the first NIC's
- * comes first.
- */
-static void add_route(struct buf *out, const struct hint *h, size_t i,
-    const char *dst, const char *via)
+static void add_route(
+    struct buf *out, const struct hint *h, size_t i, const struct doc_route *r)
 {
-	struct ip net;
+	uint64_t metric = route_metric(i, r);
+	const char *via = r->via;
 
 	buf_str(out, "      - to: ");
-	yaml_quote(out, dst);
+	yaml_quote(out, r->dst);
 	buf_ch(out, '\n');
-	if (i && ip_parse_cidr(dst, &net) == 0 && !net.prefix)
-		buf_addf(out, "        metric: %zu\n", 1000 + i);
+	if (metric)
+		buf_addf(
+		    out, "        metric: %llu\n", (unsigned long long)metric);
+	if (r->mtu)
+		buf_addf(
+		    out, "        mtu: %llu\n", (unsigned long long)r->mtu);
 	if (!via) {
 		buf_str(out, "        scope: link\n");
 		return;
@@ -76,13 +78,14 @@ static void add_routes(struct buf *out, const struct hint *h, size_t i)
 	if (!nic->gateways.n && !nic->routes.n)
 		return;
 	buf_str(out, "    routes:\n");
-	for (size_t k = 0; k < nic->gateways.n; k++)
-		add_route(out, h, i,
-		    strchr(nic->gateways.v[k], ':') ? "::/0" : "0.0.0.0/0",
-		    nic->gateways.v[k]);
+	for (size_t k = 0; k < nic->gateways.n; k++) {
+		struct doc_route gateway = gateway_route(nic->gateways.v[k]);
+
+		add_route(out, h, i, &gateway);
+	}
 	for (size_t k = 0; k < nic->routes.n; k++)
 		if (nic_route_needed(nic, &r[k]))
-			add_route(out, h, i, r[k].dst, r[k].via);
+			add_route(out, h, i, &r[k]);
 }
 
 static void add_nic(const struct hint *h, size_t i, struct buf *out)
@@ -102,6 +105,9 @@ static void add_nic(const struct hint *h, size_t i, struct buf *out)
 		buf_str(out, "    dhcp4: false\n    accept-ra: false\n");
 	else
 		buf_str(out, "    dhcp4: true\n    dhcp-identifier: mac\n");
+	if (!nic->addresses.n && i)
+		buf_addf(out, "    dhcp4-overrides: {route-metric: %zu}\n",
+		    NIC_METRIC + i);
 	add_list(out, "    ", "addresses", &nic->addresses);
 	add_routes(out, h, i);
 	if (dns->n || nic->search.n)

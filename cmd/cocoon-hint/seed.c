@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "hint.h"
+#include "route.h"
 #include "text.h"
 
 /* "KEY VALUE-IN-QUOTES" as a line. */
@@ -54,10 +55,17 @@ static void add_user(const struct hint *h, struct buf *out)
 		buf_str(out, "ssh_pwauth: true\n");
 }
 
-static bool is_mounted(const struct doc_disk *d)
+bool disk_is_mounted(const struct doc_disk *d)
 {
 	return !strcmp(d->role, "data") && d->mount && d->fstype &&
 	       strcmp(d->fstype, "none") != 0;
+}
+
+void disk_path(const struct hint *h, size_t i, struct buf *out)
+{
+	if (hint_disk(h, i)->serial)
+		buf_str(out, "/dev/disk/by-id/virtio-");
+	disk_device(h, i, out);
 }
 
 static void add_mount(const struct hint *h, size_t i, struct buf *out)
@@ -65,9 +73,7 @@ static void add_mount(const struct hint *h, size_t i, struct buf *out)
 	const struct doc_disk *d = hint_disk(h, i);
 	AUTO_BUF struct buf device = {0};
 
-	if (d->serial)
-		buf_str(&device, "/dev/disk/by-id/virtio-");
-	disk_device(h, i, &device);
+	disk_path(h, i, &device);
 	buf_str(out, "  - [");
 	yaml_quote(out, device.data);
 	buf_str(out, ", ");
@@ -84,7 +90,7 @@ void seed_user_data(const struct hint *h, struct buf *out)
 	buf_str(out, "#cloud-config\n");
 	add_user(h, out);
 	for (size_t i = 0; i < h->plan.disks.n; i++) {
-		if (!is_mounted(hint_disk(h, i)))
+		if (!disk_is_mounted(hint_disk(h, i)))
 			continue;
 		if (!any)
 			buf_str(out, "mounts:\n");
@@ -102,6 +108,18 @@ static void add_once(struct buf *out, const char *key, const char *value)
 		buf_str(out, line + 1);
 }
 
+static void conf_route(
+    const struct doc_nic *nic, const struct doc_route *r, struct buf *out)
+{
+	buf_addf(
+	    out, "route %s %s %s", nic->mac, r->dst, r->via ? r->via : "-");
+	if (r->metric || r->mtu)
+		buf_addf(out, " %llu", (unsigned long long)r->metric);
+	if (r->mtu)
+		buf_addf(out, " %llu", (unsigned long long)r->mtu);
+	buf_ch(out, '\n');
+}
+
 static void conf_nic(const struct doc_nic *nic, struct buf *out)
 {
 	const struct doc_route *r = nic->routes.v;
@@ -117,8 +135,7 @@ static void conf_nic(const struct doc_nic *nic, struct buf *out)
 		buf_addf(out, "gateway %s %s\n", nic->mac, nic->gateways.v[i]);
 	for (size_t i = 0; i < nic->routes.n; i++)
 		if (nic_route_needed(nic, &r[i]))
-			buf_addf(out, "route %s %s %s\n", nic->mac, r[i].dst,
-			    r[i].via ? r[i].via : "-");
+			conf_route(nic, &r[i], out);
 }
 
 void seed_cocoon_conf(const struct hint *h, struct buf *out)
@@ -139,13 +156,15 @@ void seed_cocoon_conf(const struct hint *h, struct buf *out)
 			add_once(out, "dns", dns->v[k]);
 		for (size_t k = 0; k < nic->search.n; k++)
 			add_once(out, "search", nic->search.v[k]);
+		for (size_t k = 0; k < nic->options.n; k++)
+			add_once(out, "option", nic->options.v[k]);
 	}
 	for (size_t i = 0; i < h->net.nics.n; i++)
 		conf_nic(hint_nic(h, i), out);
 	for (size_t i = 0; i < h->plan.disks.n; i++) {
 		const struct doc_disk *d = hint_disk(h, i);
 
-		if (!is_mounted(d))
+		if (!disk_is_mounted(d))
 			continue;
 		buf_str(out, "disk ");
 		disk_device(h, i, out);

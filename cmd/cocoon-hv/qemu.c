@@ -193,21 +193,7 @@ static void qemu_argv(
 
 void script_quote(const char *s, struct buf *out)
 {
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
-				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				    "0123456789-_=.,/:+%@";
-
-	if (*s && strspn(s, plain) == strlen(s)) {
-		buf_str(out, s);
-		return;
-	}
-	buf_ch(out, '\'');
-	for (; *s; s++)
-		if (*s == '\'')
-			buf_str(out, "'\\''");
-		else
-			buf_ch(out, *s);
-	buf_ch(out, '\'');
+	buf_shell(out, s);
 }
 
 /* Options of one argument each stand on a line of their own. */

@@ -9,6 +9,11 @@ ID=ABCDEFGHIJKLMNOPQRSTUVWXYZ
 KEY='ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFakeFakeFakeFakeFakeFakeFakeFakeFakeFake me@here'
 BASE='console=ttyS0 loglevel=3 boot=cocoon-overlay'
 
+# run_script DEVICE: the words behind all others
+run_script() {
+	echo " init=/bin/sh -- -c \"cd /run;[ -e cocoon/hostname ]||{ mkdir c;mount -oro -tiso9660 $1 c;sh c/cocoon.sh;umount c;rmdir c;};cd /;exec /sbin/init\""
+}
+
 setup() {
 	need jq
 	cd "$BATS_TEST_TMPDIR" || exit 1
@@ -58,14 +63,14 @@ need_yaml() {
 
 @test "command line: one layer, no NIC" {
 	t 0 boot 1
-	[ "$(get cmdline)" = "$BASE cocoon.layers=cocoon-layer0 cocoon.cow=cocoon-cow rw" ]
+	[ "$(get cmdline)" = "$BASE cocoon.layers=cocoon-layer0 cocoon.cow=cocoon-cow rw$(run_script /dev/vdc)" ]
 	[ -z "$stderr" ]
 }
 
 @test "command line: three layers, top first; a static NIC" {
 	t 0 boot 3 '.net.nics = [nic(0) + {addresses: ["10.88.0.7/16"],
 		gateways: ["10.88.0.1"]}]'
-	[ "$(get cmdline)" = "$BASE cocoon.layers=cocoon-layer2,cocoon-layer1,cocoon-layer0 cocoon.cow=cocoon-cow rw net.ifnames=0 cocoon.hostname=web1 ip=10.88.0.7::10.88.0.1:255.255.0.0:web1:eth0:off:8.8.8.8:1.1.1.1" ]
+	[ "$(get cmdline)" = "$BASE cocoon.layers=cocoon-layer2,cocoon-layer1,cocoon-layer0 cocoon.cow=cocoon-cow rw net.ifnames=0 cocoon.hostname=web1 ip=10.88.0.7::10.88.0.1:255.255.0.0:web1:eth0:off:8.8.8.8:1.1.1.1$(run_script /dev/vde)" ]
 }
 
 @test "command line: four NICs: DHCP, /32, IPv6 alone, three name servers" {
@@ -75,24 +80,24 @@ need_yaml() {
 		nic(2) + {addresses: ["fd00::8/64"]},
 		nic(3) + {addresses: ["10.3.0.7/24"],
 			dns: ["fd00::53", "10.3.0.1", "10.3.0.2", "10.3.0.3"]}]'
-	[ "$(get cmdline)" = "$BASE cocoon.layers=cocoon-layer0 cocoon.cow=cocoon-cow rw net.ifnames=0 cocoon.hostname=web1 ip=10.1.0.7::10.1.0.1:255.255.255.255:web1:eth1:off:8.8.8.8:1.1.1.1 ip=10.3.0.7:::255.255.255.0:web1:eth3:off:10.3.0.1:10.3.0.2" ]
+	[ "$(get cmdline)" = "$BASE cocoon.layers=cocoon-layer0 cocoon.cow=cocoon-cow rw net.ifnames=0 cocoon.hostname=web1 ip=10.1.0.7::10.1.0.1:255.255.255.255:web1:eth1:off:8.8.8.8:1.1.1.1 ip=10.3.0.7:::255.255.255.0:web1:eth3:off:10.3.0.1:10.3.0.2$(run_script /dev/vdc)" ]
 }
 
 @test "command line: disks without a serial go by their position" {
 	t 0 boot 2 'del(.plan.disks[].serial)'
-	[ "$(get cmdline)" = "$BASE cocoon.layers=/dev/vdb,/dev/vda cocoon.cow=/dev/vdc rw" ]
+	[ "$(get cmdline)" = "$BASE cocoon.layers=/dev/vdb,/dev/vda cocoon.cow=/dev/vdc rw$(run_script /dev/vdd)" ]
 	t 0 boot 28 'del(.plan.disks[].serial)'
 	[[ $(get cmdline) == *cocoon.layers=/dev/vdab,/dev/vdaa,/dev/vdz,/dev/vdy,* ]]
-	[[ $(get cmdline) == *" cocoon.cow=/dev/vdac rw" ]]
+	[[ $(get cmdline) == *" cocoon.cow=/dev/vdac rw init="*" /dev/vdad c;sh "* ]]
 }
 
 @test "command line: the words of each backend" {
 	t 0 boot 1 '.plan.accel = "kvm"'
-	[ "$(get cmdline)" = "$BASE cocoon.layers=cocoon-layer0 cocoon.cow=cocoon-cow clocksource=kvm-clock rw" ]
+	[ "$(get cmdline)" = "$BASE cocoon.layers=cocoon-layer0 cocoon.cow=cocoon-cow clocksource=kvm-clock rw$(run_script /dev/vdc)" ]
 	t 0 boot 1 '.plan |= (.backend = "ch" | del(.accel, .console))'
-	[ "$(get cmdline)" = "console=hvc0 loglevel=3 boot=cocoon-overlay cocoon.layers=cocoon-layer0 cocoon.cow=cocoon-cow clocksource=kvm-clock rw" ]
+	[ "$(get cmdline)" = "console=hvc0 loglevel=3 boot=cocoon-overlay cocoon.layers=cocoon-layer0 cocoon.cow=cocoon-cow clocksource=kvm-clock rw$(run_script /dev/vdc)" ]
 	t 0 boot 1 '.plan |= (.backend = "fc" | del(.accel, .console, .disks[].serial))'
-	[ "$(get cmdline)" = "console=ttyS0 reboot=k loglevel=3 pci=off i8042.noaux 8250.nr_uarts=1 boot=cocoon-overlay cocoon.layers=/dev/vda cocoon.cow=/dev/vdb clocksource=kvm-clock rw" ]
+	[ "$(get cmdline)" = "console=ttyS0 reboot=k loglevel=3 pci=off i8042.noaux 8250.nr_uarts=1 boot=cocoon-overlay cocoon.layers=/dev/vda cocoon.cow=/dev/vdb clocksource=kvm-clock rw$(run_script /dev/vdc)" ]
 }
 
 NICS='.net.nics = [range(60) | {tap: "cn\(.)", mac: "02:00:00:00:00:\(10 + .)",
@@ -103,7 +108,7 @@ NICS='.net.nics = [range(60) | {tap: "cn\(.)", mac: "02:00:00:00:00:\(10 + .)",
 	line=$(get cmdline)
 	[ ${#line} -le 2047 ]
 	[ ${#line} -gt 1960 ]
-	[[ $line == *":web1:eth24:off:8.8.8.8:1.1.1.1" ]]
+	[[ $line == *":web1:eth22:off:8.8.8.8:1.1.1.1$(run_script /dev/vdc)" ]]
 	[ "$(get seed.cocoon_conf | grep -c '^address ')" = 60 ]
 	# Firecracker adds words of its own.
 	t 0 boot 1 "$NICS | .net.nics |= .[:30] | .plan.backend = \"fc\""
@@ -137,7 +142,7 @@ NICS='.net.nics = [range(60) | {tap: "cn\(.)", mac: "02:00:00:00:00:\(10 + .)",
 
 @test "host names have no underscore" {
 	t 0 boot 1 '.vm.name = "a_b.c_" | .net.nics = [nic(0)]'
-	[[ $(get cmdline) == *" cocoon.hostname=a-b.c" ]]
+	[[ $(get cmdline) == *" cocoon.hostname=a-b.c init="* ]]
 	[ "$(get seed.meta_data)" = $'instance-id: "'$ID$'"\nlocal-hostname: "a-b.c"' ]
 }
 
@@ -178,8 +183,9 @@ NETS='.net.nics = [
 		gateways: ["169.254.1.1", "fd00::1"],
 		routes: [{dst: "0.0.0.0/0", via: "169.254.1.1"},
 			{dst: "192.168.0.0/16", via: "10.9.9.9"},
-			{dst: "10.2.0.0/24"}],
-		dns: ["fd00::53"], search: ["example.org"]},
+			{dst: "10.2.0.0/24", metric: 7, mtu: 1400}],
+		dns: ["fd00::53"], search: ["example.org"],
+		options: ["ndots:2"]},
 	nic(1),
 	nic(2) + {addresses: ["10.3.0.7/24"], gateways: ["10.3.0.1"]}]'
 
@@ -194,17 +200,116 @@ NETS='.net.nics = [
 	 "routes": [{"to": "0.0.0.0/0", "via": "169.254.1.1", "on-link": true},
 	  {"to": "::/0", "via": "fd00::1"},
 	  {"to": "192.168.0.0/16", "via": "10.9.9.9", "on-link": true},
-	  {"to": "10.2.0.0/24", "scope": "link"}],
+	  {"to": "10.2.0.0/24", "metric": 7, "mtu": 1400, "scope": "link"}],
 	 "nameservers": {"addresses": ["fd00::53"], "search": ["example.org"]}},
 	"id1": {"match": {"macaddress": "02:00:00:00:00:01"}, "optional": true,
-	 "dhcp4": true, "dhcp-identifier": "mac"},
+	 "dhcp4": true, "dhcp-identifier": "mac",
+	 "dhcp4-overrides": {"route-metric": 1025}},
 	"id2": {"match": {"macaddress": "02:00:00:00:00:02"}, "optional": true,
 	 "dhcp4": false, "accept-ra": false, "addresses": ["10.3.0.7/24"],
-	 "routes": [{"to": "0.0.0.0/0", "via": "10.3.0.1", "metric": 1002}],
+	 "routes": [{"to": "0.0.0.0/0", "via": "10.3.0.1", "metric": 1026}],
 	 "nameservers": {"addresses": ["8.8.8.8", "1.1.1.1"]}}}}'
 	[ "$(jq -cS . <<<"$got")" = "$(jq -cS . <<<"$want")" ]
 	t 0 boot 1
 	[ "$(get seed.network_config)" = null ]
+}
+
+@test "the script: what it writes, for an initramfs that reads no seed" {
+	local mac=/etc/systemd/network/10-020000000000.network
+
+	t 0 boot 1 "$NETS"' | .plan.disks += [{role: "data", file: "data-x.raw",
+		format: "raw", fstype: "ext4", mount: "/my #x", ro: false}]' \
+		--user alice --password-file <(echo "it's")
+	get seed.script >script
+	sh -n script
+	# Everything but the account, in a directory in place of the root.
+	mkdir -p tree/etc tree/var tree/proc/sys/kernel/random
+	: >tree/etc/machine-id
+	printf '/dev/vda / ext4 defaults 0 0\n# cocoon: data disks\nx\n# cocoon: end\n' \
+		>tree/etc/fstab
+	echo 12-34 >tree/proc/sys/kernel/random/uuid
+	sed -e '/^account() (/,$d' -e "s,/etc/\|/var/\|/proc/,$PWD/tree&,g" \
+		-e '/^PATH=/d' script >local
+	sh -eu local
+	[ "$(cat tree/etc/machine-id)" = 1234 ]
+	[ "$(cat tree/etc/hostname)" = web1 ]
+	diff - tree/etc/fstab <<-'END'
+	/dev/vda / ext4 defaults 0 0
+	# cocoon: data disks, written at every boot
+	/dev/vdd /my\040\043x ext4 defaults,nofail,x-systemd.device-timeout=30s 0 0
+	# cocoon: end
+	END
+	diff - tree/etc/resolv.conf <<-END
+	# Made by cocoon at every boot.
+	search example.org
+	nameserver fd00::53
+	nameserver 8.8.8.8
+	nameserver 1.1.1.1
+	options ndots:2
+	END
+	diff - tree$mac <<-END
+	# Made by cocoon at every boot.
+	[Match]
+	MACAddress=02:00:00:00:00:00
+	Kind=!*
+
+	[Link]
+	RequiredForOnline=yes
+	MTUBytes=1450
+
+	[Network]
+	DNS=fd00::53
+	Domains=example.org
+	LinkLocalAddressing=ipv6
+	IPv6AcceptRA=no
+
+	[Address]
+	Address=10.0.0.5/32
+
+	[Address]
+	Address=fd00::5/64
+
+	[Route]
+	Destination=0.0.0.0/0
+	Gateway=169.254.1.1
+	GatewayOnLink=yes
+
+	[Route]
+	Destination=::/0
+	Gateway=fd00::1
+	GatewayOnLink=yes
+
+	[Route]
+	Destination=192.168.0.0/16
+	Gateway=10.9.9.9
+	GatewayOnLink=yes
+
+	[Route]
+	Destination=10.2.0.0/24
+	Scope=link
+	Metric=7
+	MTUBytes=1400
+	END
+	grep -q '^RouteMetric=1025$' tree${mac/00.net/01.net}
+	grep -q '^Metric=1026$' tree${mac/00.net/02.net}
+	# Again, and nothing is there twice.
+	sh -eu local
+	[ "$(grep -c ext4 tree/etc/fstab)" = 2 ]
+	[ "$(cat tree/etc/machine-id)" = 1234 ]
+	# The account: what reaches it.
+	{
+		echo 'account() { echo "$@"; cat; }; state=.'
+		sed '1,/^)$/d' script
+	} >local
+	[ "$(sh -eu local)" = "alice $(get password_hash)"$'\n'"$KEY" ]
+	[ -z "$(sh -eu local)" ]
+}
+
+@test "command line: no room for the script behind Firecracker's words" {
+	t 0 boot 1 '.net.nics = [range(40) | {tap: "cn\(.)",
+		mac: "02:00:00:00:00:\(10 + .)"}] | .plan.backend = "fc"' -v
+	[[ $(get cmdline) == *" cocoon.hostname=web1" ]]
+	[[ $stderr == *"no room on the command line for what runs the seed"* ]]
 }
 
 @test "cocoon.conf, line by line" {
@@ -217,6 +322,7 @@ NETS='.net.nics = [
 	key $KEY
 	dns fd00::53
 	search example.org
+	option ndots:2
 	dns 8.8.8.8
 	dns 1.1.1.1
 	nic 02:00:00:00:00:00 static 1450
@@ -225,7 +331,7 @@ NETS='.net.nics = [
 	gateway 02:00:00:00:00:00 169.254.1.1
 	gateway 02:00:00:00:00:00 fd00::1
 	route 02:00:00:00:00:00 192.168.0.0/16 10.9.9.9
-	route 02:00:00:00:00:00 10.2.0.0/24 -
+	route 02:00:00:00:00:00 10.2.0.0/24 - 7 1400
 	nic 02:00:00:00:00:01 dhcp
 	nic 02:00:00:00:00:02 static
 	address 02:00:00:00:00:02 10.3.0.7/24
@@ -331,7 +437,7 @@ hash_of() {
 	diff record <(echo "$output")
 	output=$(jq -c '.net.nics = [{tap: "cn0", mac: "02:00:00:00:00:00"}]' \
 		record | cocoon-hint boot --user bob)
-	[[ $(get cmdline) == *" cocoon.hostname=web1" ]]
+	[[ $(get cmdline) == *" cocoon.hostname=web1 init="* ]]
 	[ "$(get user) $(get 'keys[0]')" = "bob $KEY" ]
 	[ "$(get password_hash)" = "$(jq -r .boot.password_hash record)" ]
 	[[ $(get seed.cocoon_conf) == *"nic 02:00:00:00:00:00 dhcp"* ]]
@@ -358,6 +464,9 @@ hash_of() {
 		'.net.nics = [nic(0) + {gateways: ["10.0.0.1/24"]}]' \
 		'.net.nics = [nic(0) + {search: ["a\nb"]}]' \
 		'.net.nics = [nic(0) + {mtu: 20}]' \
+		'.net.nics = [nic(0) + {options: ["a b"]}]' \
+		'.net.nics = [nic(0) + {routes: [{dst: "::/0", mtu: 99999}]}]' \
+		'.net.nics = [nic(0) + {routes: [{dst: "::/0", metric: 4294967296}]}]' \
 		'.net.nics = [nic(0) + {routes: [{dst: "default"}]}]' \
 		'.net.nics = [nic(0) + {routes: [{dst: "::/0", via: "1.1.1.1"}]}]'; do
 		doc 1 "$filter" >in
@@ -498,7 +607,7 @@ x 0
 @test "the manual: cocoon-document(5)'s example is a document" {
 	sed -n '/^{$/,/^}$/p' "$TOP/man/cocoon-document.5" >in
 	t 0 cocoon-hint boot --ssh-key-file key.pub <in
-	[ "$(get cmdline)" = "$BASE cocoon.layers=cocoon-layer0 cocoon.cow=cocoon-cow clocksource=kvm-clock rw" ]
+	[ "$(get cmdline)" = "$BASE cocoon.layers=cocoon-layer0 cocoon.cow=cocoon-cow clocksource=kvm-clock rw$(run_script /dev/vdc)" ]
 }
 
 @test "the manual: cocoon-hint(8)'s synopsis has the options of --help" {
