@@ -124,8 +124,7 @@ static int check_nic(
 		if (!word(nic->search.v[i], LOWER UPPER DIGITS "._-", 1, 253))
 			return bad(err, search, nic->search.v[i], "a domain");
 	for (size_t i = 0; i < nic->options.n; i++)
-		if (!word(nic->options.v[i], LOWER UPPER DIGITS "._:-", 1,
-			64))
+		if (!word(nic->options.v[i], LOWER UPPER DIGITS "._:-", 1, 64))
 			return bad(err, path, nic->options.v[i],
 			    "an option of the resolver");
 	if (check_ips(&nic->addresses, true, addresses, err) < 0 ||

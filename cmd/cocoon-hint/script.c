@@ -117,8 +117,7 @@ static void resolv_line(
 	for (size_t i = 0; i < h->net.nics.n; i++) {
 		const struct doc_nic *nic = hint_nic(h, i);
 
-		const struct jstrs *l =
-		    options ? &nic->options : &nic->search;
+		const struct jstrs *l = options ? &nic->options : &nic->search;
 
 		for (size_t k = 0; k < l->n; k++)
 			buf_addf(&words, " %s", l->v[k]);

@@ -141,7 +141,7 @@ static int seal(int dir, const char *name, struct err *err)
 	AUTO_FD int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	int64_t until = now_ms() + SEAL_MS;
 
-	if (fd < 0 || fchown(fd, 0, 0) < 0 || fchmod(fd, 0400) < 0)
+	if (fd < 0 || fchown(fd, 0, 0) < 0 || fchmod(fd, 0444) < 0)
 		return err_sys(err, errno, "%s: take over", name);
 	while (fcntl(fd, F_SETLEASE, F_RDLCK) < 0) {
 		if (errno != EAGAIN)
@@ -150,7 +150,7 @@ static int seal(int dir, const char *name, struct err *err)
 			sleep_ms(2);
 			continue;
 		}
-		if (file_clone(dir, name, dir, "copy", 0400, err) < 0)
+		if (file_clone(dir, name, dir, "copy", 0444, err) < 0)
 			return -1;
 		return renameat(dir, "copy", dir, name) < 0
 			   ? err_sys(err, errno, "%s: rename", name)

@@ -3,6 +3,8 @@
  * create: directory -> files -> record -> name. The symlink in vm-name/ is
  * the commit: before it there is garbage, after it a VM.
  */
+#include "create.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -70,7 +72,7 @@ static int log_elsewhere(struct vm *vm, struct err *err)
 	return 0;
 }
 
-static int make_files(struct vm *vm, struct err *err)
+int create_files(struct vm *vm, create_fill *fill, struct err *err)
 {
 	AUTO_FD int pin = -1, run = -1;
 
@@ -81,7 +83,7 @@ static int make_files(struct vm *vm, struct err *err)
 	pin = sub_dir(vm->fd, "pin", err);
 	run = sub_dir(vm->fd, "0", err);
 	if (pin < 0 || run < 0 || log_elsewhere(vm, err) < 0 ||
-	    disks_create(vm, run, pin, err) < 0)
+	    fill(vm, run, pin, err) < 0)
 		return -1;
 	return vm_save(vm, true, err);
 }
@@ -97,8 +99,9 @@ static int name_taken(struct vm *vm, struct err *err)
 	    vm->vm.name, other);
 }
 
-static int commit(struct vm *vm, int names, struct err *err)
+int create_commit(struct vm *vm, struct err *err)
 {
+	int names = making.names;
 	AUTO_FREE char *target = xasprintf("../vm/%s", vm->id);
 
 	if (state_adopt_net(&vm->st, vm->id, err) < 0)
@@ -113,7 +116,7 @@ static int commit(struct vm *vm, int names, struct err *err)
 	return 0;
 }
 
-static int check(struct vm *vm, struct err *err)
+int create_check(const struct vm *vm, struct err *err)
 {
 	if (!vm->vm.name || !valid_name(vm->vm.name))
 		return err_set(err, ERR_INPUT, ".vm.name: \"%.80s\" is invalid",
@@ -133,8 +136,7 @@ static int check(struct vm *vm, struct err *err)
 	return 0;
 }
 
-/* From nothing to the committed VM. */
-static int create_vm(struct vm *vm, struct err *err)
+int create_begin(struct vm *vm, struct err *err)
 {
 	making.vms = state_dir(&vm->st, "vm", true, err);
 	making.names = state_dir(&vm->st, "vm-name", true, err);
@@ -147,11 +149,27 @@ static int create_vm(struct vm *vm, struct err *err)
 		    err, errno, "vm %s: claim its directory", vm->id);
 	undo_push(undo_dir, &making, "the VM's directory");
 	vm->fd = dir_open(making.vms, vm->id, 0, err);
-	if (vm->fd < 0)
+	return vm->fd < 0 ? -1 : 0;
+}
+
+void create_end(void)
+{
+	close_fd(&making.vms);
+	close_fd(&making.names);
+}
+
+static int all_disks(struct vm *vm, int run_fd, int pin_fd, struct err *err)
+{
+	return disks_create(vm, run_fd, pin_fd, err);
+}
+
+/* From nothing to the committed VM. */
+static int create_vm(struct vm *vm, struct err *err)
+{
+	if (create_begin(vm, err) < 0 || create_files(vm, all_disks, err) < 0 ||
+	    tool_check(err) < 0)
 		return -1;
-	if (make_files(vm, err) < 0 || tool_check(err) < 0)
-		return -1;
-	return commit(vm, making.names, err);
+	return create_commit(vm, err);
 }
 
 static int create_filter(
@@ -167,7 +185,7 @@ static int create_filter(
 		return -1;
 	memcpy(vm.id, id, sizeof(vm.id));
 	vm.doc = jval_ref(doc);
-	if (vm_bind(&vm, err) < 0 || check(&vm, err) < 0 ||
+	if (vm_bind(&vm, err) < 0 || create_check(&vm, err) < 0 ||
 	    state_open(&vm.st, true, err) < 0 ||
 	    state_lock_shared(&vm.st, err) < 0)
 		return -1;
@@ -185,8 +203,7 @@ static int create_filter(
 		jval_del(doc, "made");
 		live_derive(&vm);
 	}
-	close_fd(&making.vms);
-	close_fd(&making.names);
+	create_end();
 	return r;
 }
 

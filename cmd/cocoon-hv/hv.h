@@ -14,7 +14,7 @@
 extern const struct verb verb_spec, verb_plan, verb_get, verb_create,
     verb_start, verb_stop, verb_wait, verb_list, verb_inspect, verb_status,
     verb_console, verb_logs, verb_rm, verb_debug, verb_gc, verb_doctor,
-    verb_report, verb_pause, verb_resume, verb_capture;
+    verb_report, verb_pause, verb_resume, verb_capture, verb_load;
 
 /* One VM, opened: its directory, its lock if taken, its record, bound. */
 struct vm {
@@ -67,7 +67,16 @@ int vm_run_dir(const struct vm *vm, struct err *err);
  * forked and stays; with wait this process is the monitor: locks are dropped,
  * *status is how the VM ended, and the VM's directory may be gone.
  */
-int launch_vm(struct vm *vm, bool wait, int *status, struct err *err);
+struct launch_from {
+	int dir_fd; /* the snapshot's directory */
+	/* Behind the record, the VM loaded and paused; NULL: nothing. */
+	int (*commit)(struct vm *vm, struct err *err);
+	/* In the monitor: what must not stay open there; may be NULL. */
+	void (*in_child)(const struct launch_from *from);
+};
+/* from: loads the state that is there; NULL: a cold boot. */
+int launch_vm(struct vm *vm, const struct launch_from *from, bool wait,
+    int *status, struct err *err);
 
 /* The client side of console.sock and the like: connects to a socket in
  * the directory, however deep that is. */
@@ -84,5 +93,10 @@ int wires_fill(const struct strv *words, uint64_t nics, struct doc_spec *s,
 /* show.c: one VM for people */
 void show_ips(const struct doc_net *net, struct buf *out);
 void show_time(uint64_t ms, char out[32]);
+
+/* spec.c: a name by the rule, or NULL; a new vm member, the i-th of n. */
+int spec_check_name(const char *name, struct err *err);
+void spec_new_vm(
+    struct json_object *doc, const char *base, uint64_t i, uint64_t n);
 
 #endif

@@ -40,8 +40,27 @@ static struct monitor new_monitor(struct vm *vm)
 	return m;
 }
 
+/* The state's files into N/; where the VMM wants a descriptor, it is there. */
+static int link_state(
+    struct monitor *m, const struct launch_from *from, struct err *err)
+{
+	for (const struct vmm_file *f = m->vmm->files; f->name; f++) {
+		if (file_link_or_copy(from->dir_fd, f->name, m->run_fd, f->name,
+			0444, err) < 0)
+			return -1;
+		if (strcmp(f->role, "state") || m->fds.state >= 0)
+			continue;
+		m->fds.state = openat(
+		    m->run_fd, f->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+		if (m->fds.state < 0)
+			return err_sys(err, errno, "%s: open", f->name);
+	}
+	return 0;
+}
+
 /* The run directory as the VM's uid is to find it. */
-static int prepare(struct monitor *m, struct err *err)
+static int prepare(
+    struct monitor *m, const struct launch_from *from, struct err *err)
 {
 	AUTO_FD int pin = -1;
 	struct vm *vm = m->vm;
@@ -55,7 +74,8 @@ static int prepare(struct monitor *m, struct err *err)
 	if (m->run_fd < 0 || pin < 0 || disks_chown(vm, m->run_fd, 0, err) < 0)
 		return -1;
 	disks_clean(m->run_fd);
-	if (disks_link(vm, m->run_fd, pin, err) < 0)
+	if (disks_link(vm, m->run_fd, pin, err) < 0 ||
+	    (from && link_state(m, from, err) < 0))
 		return -1;
 	if (vm->plan.privileged)
 		return 0;
@@ -80,8 +100,12 @@ static void give_up(struct monitor *m)
 	unlinkat(m->vm->fd, HOLD_SOCKET, 0);
 }
 
-static int commit_record(struct vm *vm, struct err *err)
+static int commit_record(struct vm *vm, bool cold, struct err *err)
 {
+	/* A guest that boots takes what it is told. */
+	if (cold)
+		vm->hv.guest = (struct jarr){0};
+	vm->hv.resume = NULL;
 	vm->hv.started_at = (uint64_t)wall_ms();
 	vm->hv.version = vm->plan.version;
 	vm->hv.accel = vm->plan.accel;
@@ -91,7 +115,7 @@ static int commit_record(struct vm *vm, struct err *err)
 }
 
 /* A process of its own: nothing of the caller's stays open in it. */
-static void detach(struct monitor *m)
+static void detach(struct monitor *m, const struct launch_from *from)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -103,7 +127,11 @@ static void detach(struct monitor *m)
 	signal(SIGTERM, SIG_DFL);
 	signal(SIGHUP, SIG_DFL);
 	close_fd(&m->vm->lock_fd);
+	/* Locks that others wait for must not live as long as a VM does. */
+	state_lock_forget(&m->vm->st);
 	state_close(&m->vm->st);
+	if (from && from->in_child)
+		from->in_child(from);
 	prctl(PR_SET_NAME, "cocoon-monitor");
 	tool_title("cocoon-hv: monitor %s", m->vm->id);
 	if (chdir("/") < 0)
@@ -117,12 +145,13 @@ static void send_report(int fd, const struct err *err)
 }
 
 /* The monitor's life in the child; *link is its end of the socket. */
-static NORETURN void monitor_child(struct monitor *m, int link)
+static NORETURN void monitor_child(
+    struct monitor *m, const struct launch_from *from, int link)
 {
 	struct err err = {0};
 	char byte;
 
-	detach(m);
+	detach(m, from);
 	if (monitor_begin(m, &err) < 0) {
 		monitor_abort(m);
 		send_report(link, &err);
@@ -162,7 +191,17 @@ static int read_report(int fd, struct err *err)
 	return -1;
 }
 
-static int run_forked(struct monitor *m, struct err *err)
+/* The record, and what else makes it true. */
+static int commit_all(
+    struct vm *vm, const struct launch_from *from, struct err *err)
+{
+	if (commit_record(vm, !from, err) < 0)
+		return -1;
+	return from && from->commit ? from->commit(vm, err) : 0;
+}
+
+static int run_forked(
+    struct monitor *m, const struct launch_from *from, struct err *err)
 {
 	AUTO_FD int ours = -1;
 	int sv[2];
@@ -173,13 +212,13 @@ static int run_forked(struct monitor *m, struct err *err)
 	pid = fork();
 	if (pid == 0) {
 		close(sv[0]);
-		monitor_child(m, sv[1]);
+		monitor_child(m, from, sv[1]);
 	}
 	ours = sv[0];
 	close(sv[1]);
 	if (pid < 0)
 		return err_sys(err, errno, "fork");
-	if (read_report(ours, err) < 0 || commit_record(m->vm, err) < 0) {
+	if (read_report(ours, err) < 0 || commit_all(m->vm, from, err) < 0) {
 		/* End of file: the monitor kills the VMM; wait for that. */
 		close_fd(&ours);
 		waitpid(pid, NULL, 0);
@@ -193,7 +232,7 @@ static int run_forked(struct monitor *m, struct err *err)
 /* In the foreground: this process is the monitor. */
 static int run_here(struct monitor *m, int *status, struct err *err)
 {
-	if (monitor_begin(m, err) < 0 || commit_record(m->vm, err) < 0 ||
+	if (monitor_begin(m, err) < 0 || commit_record(m->vm, true, err) < 0 ||
 	    monitor_resume(m, err) < 0)
 		return -1;
 	close_fd(&m->vm->lock_fd);
@@ -206,15 +245,18 @@ static int run_here(struct monitor *m, int *status, struct err *err)
 	return 0;
 }
 
-int launch_vm(struct vm *vm, bool wait, int *status, struct err *err)
+int launch_vm(struct vm *vm, const struct launch_from *from, bool wait,
+    int *status, struct err *err)
 {
 	struct monitor m = new_monitor(vm);
-	int r = prepare(&m, err);
+	int r = prepare(&m, from, err);
 
 	if (r == 0)
-		r = wait ? run_here(&m, status, err) : run_forked(&m, err);
+		r = wait ? run_here(&m, status, err)
+			 : run_forked(&m, from, err);
 	if (r < 0)
 		give_up(&m);
 	close_fd(&m.run_fd);
+	close_fd(&m.fds.state);
 	return r;
 }

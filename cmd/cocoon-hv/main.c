@@ -11,6 +11,7 @@ static const struct verb *const verbs[] = {
     &verb_pause,
     &verb_resume,
     &verb_capture,
+    &verb_load,
     &verb_wait,
     &verb_list,
     &verb_inspect,

@@ -197,6 +197,8 @@ static int spawn_vmm(struct monitor *m, struct err *err)
 	p.keep[p.n_keep++] = m->fds.events;
 	p.keep[p.n_keep++] = m->fds.console;
 	p.keep[p.n_keep++] = m->live_fd;
+	if (m->fds.state >= 0)
+		p.keep[p.n_keep++] = m->fds.state;
 	for (size_t i = 0; i < m->fds.n_taps; i++)
 		p.keep[p.n_keep++] = m->fds.taps[i];
 	p.confine = become_vmm;
@@ -245,8 +247,12 @@ int monitor_begin(struct monitor *m, struct err *err)
 	if (open_taps(m, err) < 0 || open_files(m, err) < 0 ||
 	    confine_vmm(m, err) < 0 || spawn_vmm(m, err) < 0)
 		return -1;
-	if (m->vmm->ready(m->event_fd, API_MS, err) == 0)
+	if (m->vmm->ready(m->event_fd, API_MS, err) == 0 &&
+	    (m->fds.state < 0 ||
+		m->vmm->load(m->event_fd, m->vm, &m->fds, err) == 0)) {
+		close_fd(&m->fds.state);
 		return 0;
+	}
 	last_words(m, words);
 	if (words[0])
 		err_set(err, ERR_FAILED, "%s: %s", m->vmm->name, words);

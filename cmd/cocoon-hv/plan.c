@@ -3,6 +3,8 @@
  * plan: which hypervisor, which disks, and every refusal that can be made
  * before the host is changed. A function from document to document.
  */
+#include "plan.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +36,7 @@ struct planning {
 };
 
 /* The program of a backend: an environment variable, else PATH. */
-static char *find_program(const struct vmm *v)
+char *plan_program(const struct vmm *v)
 {
 	AUTO_FREE char *var = xasprintf("COCOON_%s_BINARY", v->name);
 
@@ -57,7 +59,7 @@ static int choose(struct planning *p, struct err *err)
 	for (size_t i = 0; vmms[i]; i++) {
 		if (!any && strcmp(vmms[i]->name, want))
 			continue;
-		p->binary = find_program(vmms[i]);
+		p->binary = plan_program(vmms[i]);
 		if (!p->binary)
 			continue;
 		p->vmm = vmms[i];
@@ -182,9 +184,11 @@ static void plan_disks(struct planning *p)
 static int plan_filter(
     struct call *call, struct json_object *doc, struct err *err)
 {
+	const struct plan_opts *o = call->opts;
 	struct planning p = {0};
 
-	(void)call;
+	if (o->clone || o->revert)
+		return plan_snap(call, doc, err);
 	if (doc_bind(doc, "spec", &doc_spec_table, &p.spec, err) < 0 ||
 	    doc_bind(doc, "image", &doc_image_table, &p.image, err) < 0 ||
 	    choose(&p, err) < 0 || check_image(&p, err) < 0 ||
@@ -207,6 +211,10 @@ static int plan_filter(
 const struct verb verb_plan = {
     .name = "plan",
     .summary = "Choose hypervisor and disks; refuse what cannot work.",
+    .opts = plan_snap_opts,
+    .n_opts = PLAN_SNAP_OPTS,
+    .opts_size = sizeof(struct plan_opts),
+    .defaults = &plan_snap_defaults,
     .emits = true,
     .filter = plan_filter,
 };

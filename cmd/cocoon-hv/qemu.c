@@ -231,11 +231,6 @@ static int qemu_ready(int fd, int timeout_ms, struct err *err)
 	return qmp_hello(fd, timeout_ms, err);
 }
 
-static int qemu_resume(int fd, int timeout_ms, struct err *err)
-{
-	return qmp_command(fd, "cont", timeout_ms, NULL, err);
-}
-
 static int qemu_pause(int fd, int timeout_ms, struct err *err)
 {
 	return qmp_command(fd, "stop", timeout_ms, NULL, err);
@@ -284,7 +279,7 @@ static int qemu_powerdown(int api_fd, int timeout_ms, struct err *err)
 {
 	/* A guest that is paused would not see the button. */
 	if (qmp_hello(api_fd, timeout_ms, err) < 0 ||
-	    qmp_command(api_fd, "cont", timeout_ms, NULL, err) < 0)
+	    qemu_resume(api_fd, timeout_ms, err) < 0)
 		return -1;
 	return qmp_command(api_fd, "system_powerdown", timeout_ms, NULL, err);
 }

@@ -61,6 +61,68 @@ static int judge(const struct json_object *v)
 									 : 0;
 }
 
+static bool is_one_of(const char *s, const char *const *words)
+{
+	for (; s && *words; words++)
+		if (!strcmp(s, *words))
+			return true;
+	return false;
+}
+
+/* True while QEMU has still to do with a migration that was begun. */
+static int is_busy(int fd, struct buf *in, bool *stream, struct err *err)
+{
+	static const char *const moving[] = {
+	    "setup", "active", "device", "pre-switchover", "cancelling", NULL};
+	static const char *const ending[] = {
+	    "finish-migrate", "inmigrate", NULL};
+	struct qmp_call info = {"query-migrate", "{}", -1, API_MS};
+	struct qmp_call state = {"query-status", "{}", -1, API_MS};
+	AUTO_JSON struct json_object *i = NULL, *s = NULL;
+
+	if (qmp_call(fd, in, &info, &i, err) < 0 ||
+	    qmp_call(fd, in, &state, &s, err) < 0)
+		return -1;
+	*stream = is_one_of(jval_str(i, "status"), moving);
+	return *stream || is_one_of(jval_str(s, "status"), ending);
+}
+
+/* "completed" is said a little before QEMU can go on. */
+static int settle(int fd, struct buf *in, int64_t until, struct err *err)
+{
+	bool stream;
+
+	for (;;) {
+		int r = is_busy(fd, in, &stream, err);
+
+		if (r <= 0)
+			return r;
+		if (now_ms() >= until)
+			return err_set(err, ERR_TIMEOUT,
+			    "qmp: QEMU does not end its migration");
+		sleep_ms(1);
+	}
+}
+
+/*
+ * Who captured may have died in the middle: a guest that ran on then would be
+ * stopped again when the stream ends.
+ */
+int qemu_resume(int fd, int timeout_ms, struct err *err)
+{
+	AUTO_BUF struct buf in = {0};
+	bool stream = false;
+	int r = is_busy(fd, &in, &stream, err);
+
+	if (r < 0)
+		return -1;
+	if (stream && call(fd, &in, "migrate_cancel", "{}", err) < 0)
+		return -1;
+	if (r && settle(fd, &in, now_ms() + timeout_ms, err) < 0)
+		return -1;
+	return call(fd, &in, "cont", "{}", err);
+}
+
 /* A signal ends it; QEMU is told, since the VM is to run on. */
 static int await(int fd, struct buf *in, const char *what, struct err *err)
 {
@@ -105,7 +167,9 @@ int qemu_capture(int api_fd, const struct vm *vm, int dir_fd, struct err *err)
 	    qmp_call(api_fd, &in, &give, NULL, err) < 0 ||
 	    call(api_fd, &in, "migrate", "{\"uri\":\"fd:state\"}", err) < 0)
 		return -1;
-	return await(api_fd, &in, "write the state", err);
+	if (await(api_fd, &in, "write the state", err) < 0)
+		return -1;
+	return settle(api_fd, &in, now_ms() + API_MS, err);
 }
 
 /* Files that are smaller than the plan has them. */

@@ -232,7 +232,7 @@ static int split_dns(const char *text, struct jstrs *out, struct err *err)
 	return 0;
 }
 
-static int check_name(const char *name, struct err *err)
+int spec_check_name(const char *name, struct err *err)
 {
 	if (name && !valid_name(name))
 		return err_set(err, ERR_USAGE,
@@ -285,7 +285,7 @@ static char *default_name(const char *id)
 }
 
 /* Gives doc a new vm member. i: which of -n; base: NULL for the default. */
-static void new_vm(
+void spec_new_vm(
     struct json_object *doc, const char *base, uint64_t i, uint64_t n)
 {
 	AUTO_FREE char *name = NULL;
@@ -310,7 +310,7 @@ static int emit_new(
 		AUTO_JSON struct json_object *doc = jval_object();
 
 		jval_set_int(doc, "v", 1);
-		new_vm(doc, o->name, i, o->count);
+		spec_new_vm(doc, o->name, i, o->count);
 		doc_put(doc, "spec", &doc_spec_table, s);
 		if (tool_emit(doc, err) < 0)
 			return -1;
@@ -344,13 +344,13 @@ static int from_one(const struct spec_opts *o, struct json_object *doc,
 		    "%s: .%s: is there already: this document is of a VM that "
 		    "was made; take the output of --dry-run",
 		    o->from, jval_get(doc, "hv") ? "hv" : "net");
-	if (check_name(name, err) < 0 ||
+	if (spec_check_name(name, err) < 0 ||
 	    doc_bind(doc, "spec", &doc_spec_table, &spec, err) < 0)
 		return err_wrap(err, "%s", o->from);
 	jval_del(doc, "made");
 	jval_del(doc, "error");
 	for (uint64_t k = 1; k <= o->count; k++) {
-		new_vm(doc, name, i * o->count + k, o->count);
+		spec_new_vm(doc, name, i * o->count + k, o->count);
 		if (tool_emit(doc, err) < 0)
 			return -1;
 	}
@@ -392,7 +392,7 @@ static int spec_run(struct call *call, struct err *err)
 	const struct spec_opts *o = call->opts;
 	struct doc_spec spec;
 
-	if (check_name(o->name, err) < 0)
+	if (spec_check_name(o->name, err) < 0)
 		return -1;
 	if (o->from && call->args.n)
 		return err_set(err, ERR_USAGE,

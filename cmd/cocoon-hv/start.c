@@ -65,7 +65,7 @@ static int start_stopped(struct vm *vm, const struct json_object *doc,
 		    vm_save(vm, true, err) < 0 || disks_seed(vm, run, err) < 0)
 			return -1;
 	}
-	return launch_vm(vm, wait, status, err);
+	return launch_vm(vm, NULL, wait, status, err);
 }
 
 /* --rm: the network goes with it, as `del --undo` reads in `made`. */

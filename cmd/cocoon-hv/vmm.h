@@ -93,6 +93,7 @@ struct vmm {
 void script_quote(const char *word, struct buf *out);
 
 /* qemu_state.c */
+int qemu_resume(int fd, int timeout_ms, struct err *err);
 int qemu_capture(int api_fd, const struct vm *vm, int dir_fd, struct err *err);
 int qemu_load(
     int fd, const struct vm *vm, const struct vmm_fds *fds, struct err *err);

@@ -11,7 +11,9 @@ load lib
 # documents, too.
 FILTERS='
 cocoon-hv plan +
+cocoon-hv plan --clone +
 cocoon-hv create +
+cocoon-hv load +
 cocoon-hv start - +
 cocoon-hv rm - +
 cocoon-hv debug

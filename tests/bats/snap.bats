@@ -247,3 +247,170 @@ at_dump() {
 	no_capture_left
 	counts web 1
 }
+
+# ---- clones ----
+
+# own_disk VM: what its QEMU writes is its own.
+own_disks() {
+	local pid
+
+	pid=$(vm_pid "$1")
+	readlink "/proc/$pid/fd"/* | grep "$COCOON_ROOT_DIR/vm/" |
+		grep -v "^$COCOON_ROOT_DIR/vm/$(hv "$1" .vm.id)/" && return 1
+	readlink "/proc/$pid/fd"/* |
+		grep -qx "$COCOON_ROOT_DIR/vm/$(hv "$1" .vm.id)/0/cow.raw"
+}
+
+# mark VM TEXT: on its disk; marked VM TEXT
+mark() {
+	printf %s "$2" | dd of="$COCOON_ROOT_DIR/vm-name/$1/${3-0}/cow.raw" bs=1 \
+		seek=60000000 conv=notrunc 2>/dev/null
+}
+
+marked() {
+	[ "$(dd if="$COCOON_ROOT_DIR/vm-name/$1/${3-0}/cow.raw" bs=1 \
+		skip=60000000 count=${#2} 2>/dev/null)" = "$2" ]
+}
+
+@test "clone: goes on where the source stood, as somebody else" {
+	run_vm web
+	counts web 1
+	mark web one
+	save one web
+	counts web 2
+	mark web two
+	t 0 cocoon vm clone --name twin one
+	[[ $output == "cloned: "*"  twin  10.88.0.3" ]]
+	[ -z "$stderr" ]
+	counts twin 2
+	counts web 3
+	counts twin 3
+	marked twin one
+	marked web two
+	own_disks twin
+	own_disks web
+	[ "$(hv twin '[.hv.state, .hv.generation, .plan.backend,
+		(.net.nics | length), .image.name] | join(" ")')" = \
+		"running 0 qemu 1 mini" ]
+	[ "$(hv twin .hv.guest[0].mac)" = "$(hv web .net.nics[0].mac)" ]
+	[ "$(hv twin .net.nics[0].mac)" != "$(hv web .net.nics[0].mac)" ]
+	[ "$(hv twin .boot.cmdline)" != "$(hv web .boot.cmdline)" ]
+	hv_is twin .snap null
+	# It lives on its own: without source, snapshot, image.
+	t 0 cocoon vm rm --force web
+	t 0 cocoon snapshot rm one
+	t 0 cocoon image rm mini
+	t 0 cocoon gc
+	counts twin 4
+	# A cold boot, as itself.
+	t 0 cocoon vm stop --timeout 20 twin
+	hv_is twin .hv.ended.reason shutdown
+	t 0 cocoon vm start twin
+	wait_until 20 greeted twin 1
+	key twin '?'
+	wait_until 20 said twin "kernel .*10.88.0.3.*"
+	hv_is twin .hv.guest null
+	counts twin 1
+	t 0 cocoon vm rm --force twin
+	nothing_left
+}
+
+@test "clones of clones of clones, and a fan: each its own" {
+	local k from=s0
+
+	run_vm v0 --nics 0
+	counts v0 1
+	save s0 v0
+	for k in 1 2 3 4; do
+		t 0 cocoon vm clone --name v$k $from
+		counts v$k $((k + 1))
+		mark v$k "v$k"
+		own_disks v$k
+		from=s$k
+		save s$k v$k
+	done
+	t 0 cocoon vm rm --force v1 v2
+	t 0 cocoon snapshot rm s1 s2
+	t 0 cocoon vm clone -n 5 --name fan s4
+	[ "$(wc -l <<<"$output")" = 5 ]
+	for k in 1 2 3 4 5; do
+		marked fan-$k v4
+		mark fan-$k "f$k"
+		counts fan-$k 6
+		own_disks fan-$k
+	done
+	for k in 1 2 3 4 5; do
+		marked fan-$k "f$k"
+	done
+	counts fan-3 7
+	counts v4 6
+	counts v3 5
+	counts v0 2
+}
+
+@test "clone: what is larger, smaller, more, missing" {
+	local code words
+
+	run_vm web
+	save one web
+	while read -r code words; do
+		t $code cocoon vm clone --name c $words one
+		messages 1
+	done <<-END
+		2 --cpu 0
+		7 --cpu 2
+		7 --memory 128M
+		2 --memory 32M
+		2 --storage 32M
+		2 --storage 64000001
+		7 --nics 2
+		2 --name a/b
+		2 --nosuch
+		7 --network nosuch
+		2 --network a --bridge b
+	END
+	[ "$(cocoon vm list -o json | jq length)" = 1 ]
+	t 4 cocoon vm clone --name c nobody
+	t 2 cocoon vm clone
+	t 2 cocoon vm clone one two
+	t 5 cocoon vm clone --name web one
+	messages 1
+	# More storage: QEMU has the disk larger, so the guest does.
+	t 0 cocoon vm clone --name c --cpu 1 --memory 64M --nics 1 --pull \
+		--storage 96M --no-direct-io one
+	[ "$(stat -c %s "$COCOON_ROOT_DIR/vm-name/c/0/cow.raw")" = 100663296 ]
+	[ "$(hv c '[.spec.storage, (.plan.disks[] | select(.role == "cow") |
+		.size, .direct)] | map(tostring) | join(" ")')" = \
+		"100663296 100663296 null" ]
+	counts c 1
+	t 0 cocoon vm clone -o json one
+	[ "$(field "$output" '.vm.name | test("^cocoon-[a-z2-7]{8}$")')" = true ]
+	[[ $output != *'$6$'* ]] && [[ $output != *'$y$'* ]]
+	# A copy of the directory; others may not change it.
+	snap=$(readlink -f "$COCOON_ROOT_DIR/snap-name/one")
+	cp -a "$snap" copy
+	t 0 cocoon vm clone --name d --from-dir copy
+	counts d 1
+	chmod 777 copy
+	t 7 cocoon vm clone --name e --from-dir copy
+	says "others than root"
+	t 4 cocoon vm clone --name e --from-dir nothere
+	# What is not whole makes no VM.
+	rm "$snap/kernel"
+	t 4 cocoon vm clone --name e one
+	says "kernel is missing, of the image sha256:"
+	messages 1
+	truncate -s 1000 copy/vmstate
+	chmod 700 copy
+	t 1 cocoon vm clone --name e --from-dir copy
+	messages 1
+	jq -c '.snap.version = "6.0.1" | .snap.doc.plan.version = "6.0.1"' \
+		<copy/snap.json >new
+	cat new >copy/snap.json
+	t 7 cocoon vm clone --name e --from-dir copy
+	says "saved by qemu 6.0.1"
+	[ "$(nets)" = 4 ]
+	t 0 cocoon vm rm --force web c d "$(cocoon vm list -o json |
+		jq -r '.[] | .vm.name | select(startswith("cocoon-"))')"
+	nothing_left
+}

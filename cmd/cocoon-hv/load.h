@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef COCOON_LOAD_H
+#define COCOON_LOAD_H
+
+#include "hv.h"
+
+/* The snapshot's directory, locked against rm. */
+int load_open(const struct doc_snap *snap, struct err *err);
+/* vm->hv.guest: what the guest believes, if that is not what vm->net has. */
+void load_guest(struct vm *vm, const struct doc_snap *snap);
+
+#endif

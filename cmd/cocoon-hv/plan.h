@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef COCOON_PLAN_H
+#define COCOON_PLAN_H
+
+#include "hv.h"
+
+struct plan_opts {
+	bool clone, no_direct_io;
+	const char *revert, *name;
+	uint64_t count, cpu, memory, storage, nics;
+	struct strv wires; /* as wires_fill reads them */
+};
+
+/* plan_snap.c: a VM from a snapshot, new or in place of what a VM is. */
+#define PLAN_SNAP_OPTS 12
+extern const struct opt plan_snap_opts[PLAN_SNAP_OPTS];
+extern const struct plan_opts plan_snap_defaults;
+int plan_snap(struct call *call, struct json_object *doc, struct err *err);
+
+/* plan.c: the program of a backend: an environment variable, else PATH. */
+struct vmm;
+char *plan_program(const struct vmm *v);
+
+#endif

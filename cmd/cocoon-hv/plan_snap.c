@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * plan --clone, plan --revert: what a snapshot becomes. The guest is as it was
+ * frozen, so what it has cannot shrink, and grows only where the hypervisor can
+ * add to a guest that runs; whatever cannot be is refused here.
+ */
+#include "plan.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "disks.h"
+#include "file.h"
+#include "vmm.h"
+
+#define MAX_BYTES (UINT64_C(1) << 50)
+
+const struct plan_opts plan_snap_defaults = {.count = 1};
+
+#define O(m, n, l, k, lo, hi, mv, h)                                  \
+	{                                                             \
+		.name = (n), .letter = (l), .kind = (k),              \
+		.offset = offsetof(struct plan_opts, m), .min = (lo), \
+		.max = (hi), .metavar = (mv), .help = (h)             \
+	}
+#define W(n, mv, h)                                                           \
+	{                                                                     \
+		.name = (n), .kind = OPT_LIST, .tag = n "=",                  \
+		.offset = offsetof(struct plan_opts, wires), .metavar = (mv), \
+		.help = (h)                                                   \
+	}
+const struct opt plan_snap_opts[PLAN_SNAP_OPTS] = {
+    O(clone, "clone", 0, OPT_FLAG, 0, 0, NULL, "of a snapshot: a new VM"),
+    O(revert, "revert", 0, OPT_STRING, 0, 0, "VM", "of a snapshot: this VM"),
+    O(name, "name", 0, OPT_STRING, 0, 0, "NAME", "name (default: cocoon-ID)"),
+    O(count, "count", 'n', OPT_U64, 1, 10000, "N", "NAME-1 ... NAME-N"),
+    O(cpu, "cpu", 0, OPT_U64, 1, 1024, "N", "virtual CPUs"),
+    O(memory, "memory", 0, OPT_SIZE, 1, MAX_BYTES, "SIZE", "memory"),
+    O(storage, "storage", 0, OPT_SIZE, 1, MAX_BYTES, "SIZE", "writable disk"),
+    O(nics, "nics", 0, OPT_U64, 0, 16, "N", "NICs"),
+    W("network", "NAME", "a NIC on this network"),
+    W("bridge", "DEV", "a NIC on this bridge"),
+    W("ip", "ADDR/PREFIX,GW", "address of the bridge's NIC (default: DHCP)"),
+    O(no_direct_io, "no-direct-io", 0, OPT_FLAG, 0, 0, NULL,
+	"disks through the host's page cache"),
+};
+
+/* The snapshot, and the VM that it was. */
+struct source {
+	struct doc_snap snap;
+	struct doc_spec spec;
+	struct doc_image image;
+	struct doc_plan plan;
+	const struct vmm *vmm;
+	const char *label;      /* of the snapshot */
+	struct doc_spec wishes; /* its networks, where some were given */
+};
+
+static int bind(
+    const struct json_object *doc, struct source *s, struct err *err)
+{
+	if (doc_bind(doc, "snap", &doc_snap_table, &s->snap, err) < 0)
+		return -1;
+	s->label = s->snap.name ? s->snap.name : s->snap.id;
+	if (!s->snap.doc || !s->snap.dir)
+		return err_set(err, ERR_INPUT,
+		    ".snap: is not what `cocoon-snap get` writes");
+	if (doc_bind(s->snap.doc, "spec", &doc_spec_table, &s->spec, err) < 0 ||
+	    doc_bind(s->snap.doc, "image", &doc_image_table, &s->image, err) <
+		0 ||
+	    doc_bind(s->snap.doc, "plan", &doc_plan_table, &s->plan, err) < 0)
+		return err_wrap(err, "snapshot %s", s->label);
+	return 0;
+}
+
+/* "7.2.22 (Debian ...)": the state is the same within 7.2. */
+static size_t series(const char *version)
+{
+	size_t n = strcspn(version, ".");
+
+	return version[n] ? n + 1 + strcspn(version + n + 1, ". ") : n;
+}
+
+static int check_vmm(struct source *s, struct err *err)
+{
+	char version[64], why[200];
+	const char *saved = s->snap.version ? s->snap.version : "?";
+	size_t n;
+
+	s->vmm = vmm_find(s->plan.backend);
+	if (!s->vmm || !(s->vmm->caps & VMM_SNAPSHOT))
+		return err_set(err, ERR_UNSUPPORTED,
+		    "snapshot %s: backend %s: this build cannot load its "
+		    "snapshots",
+		    s->label, s->plan.backend);
+	s->plan.binary = plan_program(s->vmm);
+	if (!s->plan.binary)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "snapshot %s: %s is not installed", s->label,
+		    s->vmm->program);
+	if (s->vmm->version(s->plan.binary, version, err) < 0)
+		return -1;
+	n = series(saved);
+	if (n != series(version) || strncmp(saved, version, n))
+		return err_set(err, ERR_UNSUPPORTED,
+		    "snapshot %s: was saved by %s %s; this host has %s, which "
+		    "cannot load that",
+		    s->label, s->vmm->name, saved, version);
+	s->plan.version = xstrdup(version);
+	if (s->snap.accel && !strcmp(s->snap.accel, "kvm") &&
+	    !probe_kvm(s->plan.binary, s->image.kernel.path, why))
+		return err_set(err, ERR_UNSUPPORTED,
+		    "snapshot %s: was saved under KVM: %s", s->label, why);
+	s->plan.accel = s->snap.accel;
+	s->plan.why =
+	    xasprintf("the snapshot %s is of %s", s->label, s->vmm->name);
+	return 0;
+}
+
+/* Two numbers that must not shrink and cannot grow. */
+static int check_fixed(const struct source *s, const char *flag, uint64_t want,
+    uint64_t has, const char *why, struct err *err)
+{
+	if (!want || want == has)
+		return 0;
+	if (want < has)
+		return err_set(err, ERR_USAGE,
+		    "%s %llu below snapshot minimum %llu", flag,
+		    (unsigned long long)want, (unsigned long long)has);
+	return err_set(err, ERR_UNSUPPORTED,
+	    "%s %llu: the snapshot %s has %llu: %s", flag,
+	    (unsigned long long)want, s->label, (unsigned long long)has, why);
+}
+
+static int check_wishes(
+    struct source *s, const struct plan_opts *o, struct err *err)
+{
+	uint64_t nics = o->nics;
+
+	if (wires_fill(&o->wires, s->spec.nics, &s->wishes, err) < 0)
+		return -1;
+	if (s->wishes.nics > s->spec.nics)
+		nics = s->wishes.nics;
+	if (check_fixed(s, "--cpu", o->cpu, s->plan.cpu,
+		"this backend cannot add processors to a guest that runs",
+		err) < 0 ||
+	    check_fixed(s, "--memory", o->memory, s->plan.memory,
+		"this backend cannot add memory to a guest that runs",
+		err) < 0 ||
+	    check_fixed(s, "--nics", nics, s->spec.nics,
+		"this backend cannot add NICs to a guest that runs", err) < 0)
+		return -1;
+	if (o->storage && o->storage < s->spec.storage)
+		return err_set(err, ERR_USAGE,
+		    "--storage %llu below snapshot minimum %llu",
+		    (unsigned long long)o->storage,
+		    (unsigned long long)s->spec.storage);
+	if (o->storage % 512)
+		return err_set(err, ERR_USAGE,
+		    "--storage %llu: want a multiple of 512",
+		    (unsigned long long)o->storage);
+	return 0;
+}
+
+/* The files of the image are the snapshot's own now. */
+static int own_file(
+    const struct source *s, const char *file, const char **out, struct err *err)
+{
+	char name[128];
+	char *path;
+	struct stat st;
+
+	pin_name(file, name);
+	path = xasprintf("%s/%s", s->snap.dir, name);
+	if (stat(path, &st) < 0)
+		return err_set(err, ERR_NOTFOUND,
+		    "snapshot %s: %s is missing, of the image %s", s->label,
+		    name, s->image.digest);
+	*out = path;
+	return 0;
+}
+
+static int point_image(struct source *s, struct err *err)
+{
+	struct doc_disk *d = s->plan.disks.v;
+	struct doc_blob *layer = s->image.layers.v;
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->plan.disks.n; i++) {
+		if (!d[i].source)
+			continue;
+		if (check_file(d[i].file, err) < 0 ||
+		    own_file(s, d[i].file, &d[i].source, err) < 0)
+			return -1;
+		if (n < s->image.layers.n)
+			layer[n++].path = d[i].source;
+	}
+	if (s->image.kernel.path &&
+	    own_file(s, "kernel", &s->image.kernel.path, err) < 0)
+		return -1;
+	if (s->image.initrd.path &&
+	    own_file(s, "initrd", &s->image.initrd.path, err) < 0)
+		return -1;
+	return 0;
+}
+
+static void apply(struct source *s, const struct plan_opts *o)
+{
+	struct doc_disk *d = s->plan.disks.v;
+
+	if (o->storage)
+		s->spec.storage = o->storage;
+	if (o->wires.n) {
+		s->spec.network = s->wishes.network;
+		s->spec.networks = s->wishes.networks;
+		s->spec.bridges = s->wishes.bridges;
+	}
+	s->spec.no_direct_io = s->spec.no_direct_io || o->no_direct_io;
+	for (size_t i = 0; i < s->plan.disks.n; i++) {
+		if (!strcmp(d[i].role, "cow"))
+			d[i].size = s->spec.storage;
+		if (o->no_direct_io)
+			d[i].direct = false;
+	}
+}
+
+/* What the later stages must know of the snapshot, and no more. */
+static void put_all(struct json_object *doc, struct source *s)
+{
+	AUTO_JSON struct json_object *source = jval_ref(s->snap.doc);
+	struct json_object *boot = jval_get(source, "boot");
+
+	doc_put(doc, "spec", &doc_spec_table, &s->spec);
+	doc_put(doc, "image", &doc_image_table, &s->image);
+	doc_put(doc, "plan", &doc_plan_table, &s->plan);
+	if (boot)
+		jval_set(doc, "boot", jval_ref(boot));
+	jval_del(jval_get(doc, "snap"), "doc");
+}
+
+static int clone(struct call *call, struct json_object *doc, struct source *s,
+    struct err *err)
+{
+	const struct plan_opts *o = call->opts;
+	uint64_t *counter = call->data;
+
+	if (!counter)
+		call->data = counter = xcalloc(1, sizeof(*counter));
+	if (spec_check_name(o->name, err) < 0)
+		return -1;
+	if (o->name && o->count > 1 && strlen(o->name) > 57)
+		return err_set(err, ERR_USAGE,
+		    "vm name \"%s\" is too long to number", o->name);
+	put_all(doc, s);
+	spec_new_vm(doc, o->name, ++*counter, o->count);
+	return 0;
+}
+
+int plan_snap(struct call *call, struct json_object *doc, struct err *err)
+{
+	const struct plan_opts *o = call->opts;
+	struct source s = {0};
+
+	if (o->clone && o->revert)
+		return err_set(err, ERR_USAGE,
+		    "--clone and --revert are mutually exclusive");
+	if (bind(doc, &s, err) < 0 || check_wishes(&s, o, err) < 0 ||
+	    point_image(&s, err) < 0 || check_vmm(&s, err) < 0)
+		return -1;
+	apply(&s, o);
+	return clone(call, doc, &s, err);
+}
