@@ -117,6 +117,7 @@ static const struct jfield plan[] = {
     PL(version, J_STR, 0, NULL, "its version"),
     PL(accel, J_ENUM, 0, "kvm|tcg", "accelerator"),
     PL(console, J_STR, 0, NULL, "kernel's name of the console"),
+    PL(kernel, J_STR, 0, NULL, "blob that is booted"),
     PL(cpu, J_U64, J_REQUIRED, NULL, "virtual CPUs"),
     PL(memory, J_U64, J_REQUIRED, NULL, "bytes"),
     PL(disks, J_ARR, J_ALWAYS, &disk_table, "in the guest's order"),

@@ -89,6 +89,7 @@ struct doc_plan {
 	const char *binary;  /* absolute path of the VMM */
 	const char *version;
 	const char *accel;   /* kvm tcg */
+	const char *kernel;  /* the blob that is booted; else image.kernel */
 	const char *console; /* kernel's name of it: ttyS0 hvc0 */
 	uint64_t cpu, memory;
 	struct jarr disks; /* struct doc_disk, in the guest's order */

@@ -39,7 +39,8 @@ struct capture {
 	struct vm *vm;
 	const struct vmm *vmm;
 	bool stay; /* paused until the next stage has it safe */
-	int dir, run, pin, api, hold, listen;
+	int dir, run, pin, hold, listen;
+	struct vmm_link link;
 	char id[STATE_ID_LEN + 1];
 	char name[STATE_ID_LEN + 3]; /* s-ID */
 	struct doc_snap snap;
@@ -85,14 +86,14 @@ static int prepare(struct capture *c, struct err *err)
 	c->hold = hold_take(c->vm->fd, !c->vm->hv.paused, err);
 	if (c->hold < 0)
 		return -1;
-	c->api = vm_api(c->vm, &c->vmm, err);
-	return c->api < 0 ? -1 : tool_check(err);
+	return vm_link(c->vm, &c->link, &c->vmm, err) < 0 ? -1
+							  : tool_check(err);
 }
 
 /* The VM goes on, or the monitor sees to it. */
 static int go_on(struct capture *c, struct err *err)
 {
-	if (!c->vm->hv.paused && c->vmm->resume(c->api, API_MS, err) < 0)
+	if (!c->vm->hv.paused && c->vmm->resume(&c->link, API_MS, err) < 0)
 		return -1;
 	hold_release(&c->hold);
 	return 0;
@@ -102,7 +103,7 @@ static int dump(struct capture *c, struct err *err)
 {
 	const struct vmm_file *f = c->vmm->files;
 
-	if (c->vmm->capture(c->api, c->vm, c->dir, err) < 0)
+	if (c->vmm->capture(&c->link, c->vm, c->dir, err) < 0)
 		return -1;
 	for (; f->name; f++)
 		if (disks_note(&c->snap.files, c->dir, f->name, f->role, err) <
@@ -119,7 +120,7 @@ static int stand_still(struct capture *c, struct err *err)
 
 	c->paused_at = now_ms();
 	c->snap.created_at = (uint64_t)wall_ms();
-	if (!c->vm->hv.paused && c->vmm->pause(c->api, API_MS, err) < 0)
+	if (!c->vm->hv.paused && c->vmm->pause(&c->link, API_MS, err) < 0)
 		return -1;
 	r = dump(c, err);
 	if (r < 0) {
@@ -241,7 +242,7 @@ static void finish(struct capture *c)
 	close_fd(&c->dir);
 	close_fd(&c->run);
 	close_fd(&c->pin);
-	close_fd(&c->api);
+	vmm_link_close(&c->link);
 	close_fd(&c->hold);
 	close_fd(&c->listen);
 }
@@ -259,7 +260,7 @@ static int capture_one(
 	    .dir = -1,
 	    .run = -1,
 	    .pin = -1,
-	    .api = -1,
+	    .link = VMM_LINK_NONE,
 	    .hold = -1,
 	    .listen = -1};
 	if (vm_open(&vm, ref, VM_LOCK_MS, err) < 0)

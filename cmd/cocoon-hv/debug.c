@@ -111,11 +111,12 @@ static int debug_filter(
 	    vm.vm.name, vm.plan.backend,
 	    vm.plan.version ? vm.plan.version : "");
 	disk_lines(&vm, out);
-	if (vm.image.kernel.path)
-		link_line(vm.image.kernel.path, "kernel", out);
+	if (vm.plan.kernel || vm.image.kernel.path)
+		link_line(
+		    vm.plan.kernel ? vm.plan.kernel : vm.image.kernel.path,
+		    "kernel", out);
 	if (vm.image.initrd.path)
 		link_line(vm.image.initrd.path, "initrd", out);
-	buf_str(out, "exec ");
 	v->script(&vm, &o->script, out);
 	return 0;
 }

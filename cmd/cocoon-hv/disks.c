@@ -34,8 +34,11 @@ size_t linked_files(const struct vm *vm, struct linked *out, size_t max)
 	for (size_t i = 0; i < vm->plan.disks.n && n < max; i++)
 		if (d[i].source)
 			out[n++] = (struct linked){d[i].file, d[i].source};
-	if (vm->image.kernel.path && n < max)
-		out[n++] = (struct linked){"kernel", vm->image.kernel.path};
+	const char *kernel =
+	    vm->plan.kernel ? vm->plan.kernel : vm->image.kernel.path;
+
+	if (kernel && n < max)
+		out[n++] = (struct linked){"kernel", kernel};
 	if (vm->image.initrd.path && n < max)
 		out[n++] = (struct linked){"initrd", vm->image.initrd.path};
 	return n;
@@ -286,7 +289,8 @@ int disks_chown(const struct vm *vm, int run_fd, uid_t uid, struct err *err)
 
 void disks_clean(int run_fd)
 {
-	static const char *const names[] = {"api.sock", "mem", "vmstate", "s"};
+	static const char *const names[] = {
+	    "api.sock", "vmm.fifo", "mem", "vmstate", "s"};
 	struct err err;
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)

@@ -53,7 +53,8 @@ int host_dir(const char *name, struct err *err);
 /* probe.c: what is cached per host. */
 int probe_version(
     const char *binary, const char *pattern, char out[64], struct err *err);
-/* True if KVM runs a stock kernel for an unprivileged VMM; why: else. */
+/* True if KVM runs a stock kernel for an unprivileged VMM, tried by QEMU
+ * (NULL: not tried); why: else. COCOON_KVM=yes or no is believed. */
 bool probe_kvm(const char *qemu, const char *kernel, char why[200]);
 /* Access to a device node by its group, for a process of no privileges. */
 bool probe_node(const char *path, gid_t *group);

@@ -3,10 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "confine.h"
@@ -17,6 +20,7 @@
 #include "proc.h"
 #include "vmm.h"
 
+#define MODPROBE_MS 10000
 #define LOW_SPACE (UINT64_C(2) << 30)
 
 struct doctor_opts {
@@ -41,46 +45,107 @@ static int fix_node(const char *path, mode_t mode, const char *group)
 	return chmod(path, group && !g ? 0666 : mode);
 }
 
-static void check_node(struct call *call, const char *check, const char *path,
-    mode_t mode, const char *group)
+/* A device node, and the modules that bring it: the first that loads. */
+struct node {
+	const char *check, *path, *group, *without;
+	mode_t mode;
+	const char *modules[3];
+};
+static const struct node kvm = {"kvm", "/dev/kvm", "kvm",
+    "guests run emulated, which is slow", 0660, {"kvm_intel", "kvm_amd", NULL}};
+static const struct node tun = {
+    "tun", "/dev/net/tun", NULL, "VMs have no NICs", 0666, {"tun", NULL}};
+
+static void load_module(const struct node *n)
+{
+	for (size_t i = 0; n->modules[i] && access(n->path, F_OK) < 0; i++) {
+		AUTO_PROC struct proc p = PROC_NONE;
+		struct err ignored;
+
+		strv_add(&p.argv, "modprobe");
+		strv_add(&p.argv, n->modules[i]);
+		(void)proc_run(&p, NULL, 0, NULL, 0, MODPROBE_MS, &ignored);
+	}
+}
+
+static void check_node(struct call *call, const struct node *n)
 {
 	const struct doctor_opts *o = call->opts;
 	char detail[100];
 	struct stat st;
 	gid_t gid;
 
-	if (stat(path, &st) < 0) {
-		snprintf(detail, sizeof(detail), "%s is not there", path);
-		doctor_say(call, check, "warn", detail,
-		    "guests run emulated, which is slow");
+	if (o->fix)
+		load_module(n);
+	if (stat(n->path, &st) < 0) {
+		snprintf(detail, sizeof(detail), "%s is not there: %s", n->path,
+		    n->without);
+		AUTO_FREE char *remedy = xasprintf("modprobe %s%s%s",
+		    n->modules[0], n->modules[1] ? " or " : "",
+		    n->modules[1] ? n->modules[1] : "");
+		doctor_say(call, n->check, "warn", detail, remedy);
 		return;
 	}
-	if (o->fix && !probe_node(path, &gid) &&
-	    fix_node(path, mode, group) == 0)
-		stat(path, &st);
+	if (o->fix && !probe_node(n->path, &gid) &&
+	    fix_node(n->path, n->mode, n->group) == 0)
+		stat(n->path, &st);
 	snprintf(
-	    detail, sizeof(detail), "%s is %04o", path, st.st_mode & 07777);
-	doctor_say(call, check, probe_node(path, &gid) ? "ok" : "warn", detail,
-	    "run `cocoon doctor --fix`: it sets what udev would");
+	    detail, sizeof(detail), "%s is %04o", n->path, st.st_mode & 07777);
+	doctor_say(call, n->check, probe_node(n->path, &gid) ? "ok" : "warn",
+	    detail, "run `cocoon doctor --fix`: it sets what udev would");
 }
 
-static void check_vmm(struct call *call, const struct vmm *v)
+/* True if a VM can run on it. */
+static bool check_vmm(struct call *call, const struct vmm *v)
 {
-	AUTO_FREE char *path = proc_find(v->program);
-	char version[64], detail[300];
+	AUTO_FREE char *path = vmm_program(v);
+	char version[64], detail[500];
+	const char *fault;
 	struct err err;
 
 	if (!path) {
-		doctor_say(call, v->name, "fail", "not installed",
-		    "apt-get install qemu-system-x86");
-		return;
+		doctor_say(call, v->name, "warn", "not installed", v->remedy);
+		return false;
 	}
 	if (v->version(path, version, &err) < 0) {
-		doctor_say(call, v->name, "fail", err.msg, "install it anew");
-		return;
+		doctor_say(call, v->name, "warn", err.msg, "install it anew");
+		return false;
 	}
-	snprintf(detail, sizeof(detail), "%s %s", path, version);
-	doctor_say(call, v->name, "ok", detail, NULL);
+	fault = v->fault ? v->fault(version) : NULL;
+	snprintf(detail, sizeof(detail), "%s %s%s%s", path, version,
+	    fault ? ": " : "", fault ? fault : "");
+	doctor_say(call, v->name, fault ? "warn" : "ok", detail,
+	    "install a version without that fault");
+	return true;
+}
+
+static void check_vmms(struct call *call)
+{
+	bool any = false;
+
+	for (size_t i = 0; vmms[i]; i++)
+		any |= check_vmm(call, vmms[i]);
+	doctor_say(call, "hypervisor", any ? "ok" : "fail",
+	    any ? "there is one" : "none of them is installed",
+	    vmm_qemu.remedy);
+}
+
+/* By this host's own kernel, unless a VM's has been tried since the boot. */
+static void check_stock_kernel(struct call *call)
+{
+	AUTO_FREE char *qemu = vmm_program(&vmm_qemu);
+	struct utsname u;
+	char why[200];
+	bool good;
+
+	if (access("/dev/kvm", F_OK) < 0 || uname(&u) < 0)
+		return;
+	AUTO_FREE char *kernel = xasprintf("/boot/vmlinuz-%s", u.release);
+
+	good = probe_kvm(qemu, access(kernel, R_OK) == 0 ? kernel : NULL, why);
+	doctor_say(call, "kvm guests", good ? "ok" : "warn",
+	    good ? "KVM is taken for able to run a stock kernel" : why,
+	    "QEMU emulates guests, which is slow; ch and fc need KVM");
 }
 
 static void check_program(
@@ -127,6 +192,50 @@ static void check_space(struct call *call)
 	    detail, "free some, or choose another --root-dir");
 }
 
+/* Two files without names, one a clone of the other; nothing is left. */
+static bool can_reflink(const char *root)
+{
+	AUTO_FD int a = open(root, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	AUTO_FD int b = open(root, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	char block[4096] = {1};
+
+	return a >= 0 && b >= 0 &&
+	       write(a, block, sizeof(block)) == sizeof(block) &&
+	       ioctl(b, FICLONE, a) == 0;
+}
+
+static void check_reflink(struct call *call)
+{
+	AUTO_STATE struct state st = STATE_NONE;
+	struct err ignored;
+	bool good;
+
+	if (state_open(&st, false, &ignored) < 0)
+		return;
+	good = can_reflink(st.root_fd < 0 ? "/var/lib" : st.root);
+	doctor_say(call, "reflink", good ? "ok" : "warn",
+	    good ? "disks are copied by reference"
+		 : "disks are copied byte by byte",
+	    "a file system such as XFS or Btrfs makes that quick");
+}
+
+/* Memory that a guest was promised must be there when it wants it, or not be
+ * counted: strict accounting counts all of every guest's. */
+static void check_overcommit(struct call *call)
+{
+	AUTO_FD int fd =
+	    open("/proc/sys/vm/overcommit_memory", O_RDONLY | O_CLOEXEC);
+	char c = '0';
+
+	if (fd < 0 || read(fd, &c, 1) != 1)
+		return;
+	doctor_say(call, "overcommit", c == '2' ? "warn" : "ok",
+	    c == '2' ? "vm.overcommit_memory is 2: all memory of all guests "
+		       "is counted"
+		     : "memory is counted when it is used",
+	    "sysctl vm.overcommit_memory=0");
+}
+
 static void check_root(struct call *call)
 {
 	doctor_say(call, "root", geteuid() == 0 ? "ok" : "fail",
@@ -140,15 +249,17 @@ static int doctor_run(struct call *call, struct err *err)
 
 	(void)err;
 	check_root(call);
-	for (size_t i = 0; vmms[i]; i++)
-		check_vmm(call, vmms[i]);
-	check_node(call, "kvm", "/dev/kvm", 0660, "kvm");
-	check_node(call, "tun", "/dev/net/tun", 0666, NULL);
+	check_vmms(call);
+	check_node(call, &kvm);
+	check_node(call, &tun);
+	check_stock_kernel(call);
 	check_program(call, "mkfs.ext4", "e2fsprogs");
 	doctor_say(call, "seed helper", access(seed, X_OK) == 0 ? "ok" : "fail",
 	    seed, "install Cocoon anew");
 	check_landlock(call);
 	check_space(call);
+	check_reflink(call);
+	check_overcommit(call);
 	return 0;
 }
 

@@ -58,7 +58,9 @@ int vm_resolve_all(const struct strv *refs, struct strv *ids, struct err *err);
 bool vm_seen_before(const struct strv *ids, size_t i);
 /* The hypervisor's own socket, connected and greeted; *vmm is its driver. */
 struct vmm;
-int vm_api(const struct vm *vm, const struct vmm **vmm, struct err *err);
+struct vmm_link;
+int vm_link(const struct vm *vm, struct vmm_link *l, const struct vmm **vmm,
+    struct err *err);
 /* "vm/ID/N", opened beneath; N as in the record. */
 int vm_run_dir(const struct vm *vm, struct err *err);
 

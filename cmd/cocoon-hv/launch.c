@@ -29,10 +29,10 @@ static struct monitor new_monitor(struct vm *vm)
 	    .live_fd = -1,
 	    .events_fd = -1,
 	    .log_fd = -1,
-	    .event_fd = -1,
+	    .fifo_fd = -1,
 	    .fds = {.api = -1, .events = -1, .console = -1, .state = -1},
 	    .hold = HOLD_NONE,
-	    .pidfd = -1};
+	    .link = VMM_LINK_NONE};
 
 	m.console.serial_fd = m.console.listen_fd = m.console.log_fd = -1;
 	for (size_t i = 0; i < CONSOLE_CLIENTS; i++)

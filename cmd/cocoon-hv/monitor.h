@@ -26,20 +26,27 @@ struct monitor {
 	const struct vmm *vmm;
 	struct confine confine; /* of the VMM */
 	uid_t uid;
-	int run_fd, netns_fd, live_fd, events_fd, log_fd;
-	struct vmm_fds fds; /* the VMM's ends */
-	int event_fd;       /* our end of fds.events */
+	int run_fd, netns_fd, live_fd, events_fd;
+	int log_fd;           /* vmm.log */
+	int fifo_fd;          /* vmm.fifo, which goes there; -1: none */
+	struct vmm_fds fds;   /* the VMM's ends */
+	struct vmm_link link; /* ours */
 	struct console console;
 	struct hold hold;
-	struct buf event_in;
 	const char *reason; /* from the VMM's own event */
 	pid_t pid;
-	int pidfd;
 	int64_t press_at; /* when to press the power button again */
 	int64_t kill_at;  /* a stop was asked for: when to be firm; 0: none */
 };
 
-/* Opens everything, starts the VMM, which waits; it answers its API. */
+/* spawn.c: opens everything and starts the VMM. */
+int monitor_spawn(struct monitor *m, struct err *err);
+/* What came through vmm.fifo goes to vmm.log, which is kept short. */
+void vmm_log_pump(struct monitor *m);
+/* The last line of vmm.log: what the VMM said before it ended. */
+void vmm_last_words(struct monitor *m, char out[200]);
+
+/* Starts the VMM, which answers its API, knows its VM, and waits. */
 int monitor_begin(struct monitor *m, struct err *err);
 /* The guest runs. */
 int monitor_resume(struct monitor *m, struct err *err);

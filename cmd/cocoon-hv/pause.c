@@ -12,19 +12,33 @@
 
 #define API_MS 20000
 
-int vm_api(const struct vm *vm, const struct vmm **vmm, struct err *err)
+int vm_link(const struct vm *vm, struct vmm_link *l, const struct vmm **vmm,
+    struct err *err)
 {
-	AUTO_FD int run = vm_run_dir(vm, err), api = -1;
-
 	*vmm = vmm_find(vm->plan.backend);
 	if (!*vmm)
 		return err_set(err, ERR_UNSUPPORTED,
 		    "backend %s: this build has no driver for it",
 		    vm->plan.backend);
-	api = run < 0 ? -1 : socket_connect(run, "api.sock", err);
-	if (api < 0 || (*vmm)->ready(api, API_MS, err) < 0)
+	l->run_fd = vm_run_dir(vm, err);
+	if (l->run_fd < 0)
 		return -1;
-	return take_fd(&api);
+	/* One that is not told of its VM is spoken to as the monitor does. */
+	if (!(*vmm)->configure) {
+		l->events = socket_connect(l->run_fd, "api.sock", err);
+		if (l->events < 0)
+			return -1;
+	}
+	return (*vmm)->ready(l, API_MS, err);
+}
+
+void vmm_link_close(struct vmm_link *l)
+{
+	close_fd(&l->run_fd);
+	close_fd(&l->pidfd);
+	close_fd(&l->events);
+	buf_release(&l->in);
+	rest_close(&l->api);
 }
 
 static int set_paused(struct vm *vm, bool paused, struct err *err)
@@ -39,17 +53,17 @@ static int act(struct vm *vm, bool pause, struct err *err)
 {
 	const struct vmm *vmm;
 	struct err ignored;
-	AUTO_FD int api = vm_api(vm, &vmm, err);
+	AUTO_LINK struct vmm_link l = VMM_LINK_NONE;
 
-	if (api < 0)
+	if (vm_link(vm, &l, &vmm, err) < 0)
 		return -1;
 	if (!pause)
-		return vmm->resume(api, API_MS, err) < 0
+		return vmm->resume(&l, API_MS, err) < 0
 			   ? -1
 			   : set_paused(vm, false, err);
 	if (set_paused(vm, true, err) < 0)
 		return -1;
-	if (vmm->pause(api, API_MS, err) == 0)
+	if (vmm->pause(&l, API_MS, err) == 0)
 		return 0;
 	(void)set_paused(vm, false, &ignored);
 	return -1;

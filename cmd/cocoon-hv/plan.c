@@ -16,7 +16,7 @@
 #include "proc.h"
 #include "vmm.h"
 
-const struct vmm *const vmms[] = {&vmm_qemu, NULL};
+const struct vmm *const vmms[] = {&vmm_fc, &vmm_qemu, NULL};
 
 const struct vmm *vmm_find(const char *name)
 {
@@ -31,12 +31,21 @@ struct planning {
 	struct doc_image image;
 	struct doc_plan plan;
 	const struct vmm *vmm;
-	char *binary, why[256];
+	char *binary;
 	char version[64];
+	struct buf why;
 };
 
-/* The program of a backend: an environment variable, else PATH. */
-char *plan_program(const struct vmm *v)
+unsigned int version_number(const char *text)
+{
+	unsigned int v[3] = {0};
+
+	if (sscanf(text, "%3u.%3u.%3u", &v[0], &v[1], &v[2]) < 1)
+		return 0;
+	return VERSION(v[0], v[1], v[2]);
+}
+
+char *vmm_program(const struct vmm *v)
 {
 	AUTO_FREE char *var = xasprintf("COCOON_%s_BINARY", v->name);
 
@@ -46,63 +55,21 @@ char *plan_program(const struct vmm *v)
 	return proc_find(getenv(var) ? getenv(var) : v->program);
 }
 
-static int choose(struct planning *p, struct err *err)
+/* What no backend can do. */
+static int check_spec(const struct planning *p, struct err *err)
 {
-	const char *want = p->spec.backend ? p->spec.backend : "auto";
-	bool any = !strcmp(want, "auto");
-
-	if (!any && !vmm_find(want))
-		return err_set(err, ERR_UNSUPPORTED,
-		    "backend %s: this build has no driver for it; it drives "
-		    "qemu",
-		    want);
-	for (size_t i = 0; vmms[i]; i++) {
-		if (!any && strcmp(vmms[i]->name, want))
-			continue;
-		p->binary = plan_program(vmms[i]);
-		if (!p->binary)
-			continue;
-		p->vmm = vmms[i];
-		snprintf(p->why, sizeof(p->why),
-		    any ? "%s is the first of what is installed"
-			: "%s was asked for",
-		    p->vmm->name);
-		return p->vmm->version(p->binary, p->version, err);
-	}
-	return err_set(err, ERR_UNSUPPORTED,
-	    "no hypervisor is installed: try `apt-get install "
-	    "qemu-system-x86`");
-}
-
-static int check_image(const struct planning *p, struct err *err)
-{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	bool oci = !strcmp(p->image.type, "oci");
 
 	if (p->spec.windows && oci)
 		return err_set(err, ERR_USAGE,
 		    "--windows requires cloudimg (UEFI boot), not an OCI "
 		    "image");
-	if (p->spec.windows && !(p->vmm->caps & VMM_WINDOWS))
-		return err_set(err, ERR_UNSUPPORTED,
-		    "backend %s: cannot run Windows guests in this build",
-		    p->vmm->name);
-	if (!oci && !(p->vmm->caps & VMM_CLOUDIMG))
-		return err_set(err, ERR_UNSUPPORTED,
-		    "backend %s: cannot boot cloud images in this build",
-		    p->vmm->name);
 	if (oci && (!p->image.kernel.path || !p->image.initrd.path))
 		return err_set(err, ERR_UNSUPPORTED,
 		    "image %s: has no kernel and initrd in /boot: it cannot "
 		    "be booted",
 		    p->image.name ? p->image.name : p->image.digest);
-	return 0;
-}
-
-static int check_host(const struct planning *p, struct err *err)
-{
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	size_t disks = p->image.layers.n + p->spec.data_disks.n + 2;
-
 	if (cpus > 0 && p->spec.cpu > (uint64_t)cpus)
 		return err_set(err, ERR_UNSUPPORTED,
 		    "requested %llu vCPUs exceeds host cores (%ld)",
@@ -110,25 +77,44 @@ static int check_host(const struct planning *p, struct err *err)
 	if (!p->spec.cpu || !p->spec.memory || !p->spec.storage)
 		return err_set(err, ERR_INPUT,
 		    ".spec: cpu, memory and storage must be given");
-	if (disks > p->vmm->max_disks)
+	return 0;
+}
+
+static int check_backend(const struct planning *p, struct err *err)
+{
+	const struct vmm *v = p->vmm;
+	size_t disks = p->image.layers.n + p->spec.data_disks.n + 2;
+
+	if (p->spec.windows && !(v->caps & VMM_WINDOWS))
+		return err_set(err, ERR_UNSUPPORTED,
+		    "backend %s: cannot run Windows guests in this build",
+		    v->name);
+	if (strcmp(p->image.type, "oci") && !(v->caps & VMM_CLOUDIMG))
+		return err_set(err, ERR_UNSUPPORTED,
+		    "backend %s: cannot boot cloud images in this build",
+		    v->name);
+	if (disks > v->max_disks)
 		return err_set(err, ERR_UNSUPPORTED,
 		    "image %s: %zu layers and disks; backend %s takes %u",
-		    p->image.digest, disks, p->vmm->name, p->vmm->max_disks);
+		    p->image.digest, disks, v->name, v->max_disks);
 	return 0;
 }
 
 /* KVM if a stock kernel runs on it, found out once per boot of the host. */
-static void choose_accel(struct planning *p)
+static int choose_accel(struct planning *p, char why[200], struct err *err)
 {
-	char why[200];
-	size_t at = strlen(p->why);
+	AUTO_FREE char *qemu = vmm_program(&vmm_qemu);
 
-	if (probe_kvm(p->binary, p->image.kernel.path, why)) {
+	why[0] = '\0';
+	if (probe_kvm(qemu, p->image.kernel.path, why)) {
 		p->plan.accel = "kvm";
-		return;
+		return 0;
 	}
 	p->plan.accel = "tcg";
-	snprintf(p->why + at, sizeof(p->why) - at, "; without KVM: %s", why);
+	if (p->vmm->caps & VMM_TCG)
+		return 0;
+	return err_set(err, ERR_UNSUPPORTED, "backend %s: needs KVM: %s",
+	    p->vmm->name, why);
 }
 
 static bool direct(const struct planning *p, const char *wish)
@@ -181,40 +167,120 @@ static void plan_disks(struct planning *p)
 	p->plan.disks.n = i;
 }
 
+/* The whole plan with this backend, or why it cannot be. */
+static int try_backend(
+    struct planning *p, const struct vmm *v, char why[200], struct err *err)
+{
+	p->vmm = v;
+	p->plan = (struct doc_plan){.backend = v->name,
+	    .binary = p->binary,
+	    .version = p->version,
+	    .console = v->console,
+	    .cpu = p->spec.cpu,
+	    .memory = p->spec.memory,
+	    .privileged = p->spec.privileged};
+	if (check_backend(p, err) < 0 ||
+	    v->version(p->binary, p->version, err) < 0)
+		return -1;
+	plan_disks(p);
+	if (v->check && v->check(&p->spec, &p->image, &p->plan, err) < 0)
+		return -1;
+	return choose_accel(p, why, err);
+}
+
+static void note(struct planning *p, const char *name, const char *text)
+{
+	buf_addf(&p->why, "%s%s: %s", p->why.len ? "; " : "", name, text);
+}
+
+/* The first backend that can, in the order of vmms[]. */
+static int choose_auto(struct planning *p, struct err *err)
+{
+	size_t installed = 0;
+	char why[200];
+
+	for (size_t i = 0; vmms[i]; i++) {
+		struct err e = {0};
+		const char *said = e.msg;
+
+		p->binary = vmm_program(vmms[i]);
+		if (!p->binary) {
+			note(p, vmms[i]->name, "not installed");
+			continue;
+		}
+		installed++;
+		if (try_backend(p, vmms[i], why, &e) == 0) {
+			note(p, vmms[i]->name, "the first that can");
+			if (why[0])
+				buf_addf(&p->why, "; without KVM: %s", why);
+			return 0;
+		}
+		*err = e;
+		if (!strncmp(said, "backend ", 8))
+			said += strcspn(said, ":") + 2;
+		note(p, vmms[i]->name, said);
+	}
+	if (!installed)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "no hypervisor is installed: try `%s`", vmm_qemu.remedy);
+	/* One was there: it has said why. Several: each of them. */
+	if (installed > 1)
+		err_set(err, err->code, "no hypervisor can do it: %.400s",
+		    p->why.data);
+	return -1;
+}
+
+static int choose_named(struct planning *p, const char *want, struct err *err)
+{
+	const struct vmm *v = vmm_find(want);
+	char why[200];
+
+	if (!v)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "backend %s: this build has no driver for it", want);
+	p->binary = vmm_program(v);
+	if (!p->binary)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "backend %s: %s is not installed: %s", want, v->program,
+		    v->remedy);
+	if (try_backend(p, v, why, err) < 0)
+		return -1;
+	note(p, v->name, "asked for");
+	if (why[0])
+		buf_addf(&p->why, "; without KVM: %s", why);
+	return 0;
+}
+
 static int plan_filter(
     struct call *call, struct json_object *doc, struct err *err)
 {
 	const struct plan_opts *o = call->opts;
 	struct planning p = {0};
+	const char *want;
 
 	if (o->clone || o->revert)
 		return plan_snap(call, doc, err);
 	if (doc_bind(doc, "spec", &doc_spec_table, &p.spec, err) < 0 ||
 	    doc_bind(doc, "image", &doc_image_table, &p.image, err) < 0 ||
-	    choose(&p, err) < 0 || check_image(&p, err) < 0 ||
-	    check_host(&p, err) < 0)
+	    check_spec(&p, err) < 0)
 		return -1;
-	p.plan.backend = p.vmm->name;
-	p.plan.binary = p.binary;
-	p.plan.version = p.version;
-	p.plan.console = "ttyS0";
-	p.plan.cpu = p.spec.cpu;
-	p.plan.memory = p.spec.memory;
-	p.plan.privileged = p.spec.privileged;
-	choose_accel(&p);
-	p.plan.why = p.why;
-	plan_disks(&p);
+	want = p.spec.backend ? p.spec.backend : "auto";
+	if (strcmp(want, "auto") ? choose_named(&p, want, err) < 0
+				 : choose_auto(&p, err) < 0)
+		return -1;
+	p.plan.why = p.why.data;
 	doc_put(doc, "plan", &doc_plan_table, &p.plan);
+	buf_release(&p.why);
 	return 0;
 }
 
 const struct verb verb_plan = {
     .name = "plan",
     .summary = "Choose hypervisor and disks; refuse what cannot work.",
+    .emits = true,
+    .filter = plan_filter,
     .opts = plan_snap_opts,
     .n_opts = PLAN_SNAP_OPTS,
     .opts_size = sizeof(struct plan_opts),
     .defaults = &plan_snap_defaults,
-    .emits = true,
-    .filter = plan_filter,
 };

@@ -17,8 +17,4 @@ extern const struct opt plan_snap_opts[PLAN_SNAP_OPTS];
 extern const struct plan_opts plan_snap_defaults;
 int plan_snap(struct call *call, struct json_object *doc, struct err *err);
 
-/* plan.c: the program of a backend: an environment variable, else PATH. */
-struct vmm;
-char *plan_program(const struct vmm *v);
-
 #endif

@@ -96,7 +96,7 @@ static int check_vmm(struct source *s, struct err *err)
 		    "snapshot %s: backend %s: this build cannot load its "
 		    "snapshots",
 		    s->label, s->plan.backend);
-	s->plan.binary = plan_program(s->vmm);
+	s->plan.binary = vmm_program(s->vmm);
 	if (!s->plan.binary)
 		return err_set(err, ERR_UNSUPPORTED,
 		    "snapshot %s: %s is not installed", s->label,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "disks.h"
+#include "file.h"
 #include "qmp.h"
 #include "vmm.h"
 
@@ -218,6 +219,7 @@ static void qemu_script(
 	}
 	strv_add(&argv, "-serial");
 	strv_add(&argv, "mon:stdio");
+	buf_str(out, "exec ");
 	for (size_t i = 0; i < argv.n; i++) {
 		if (i)
 			buf_str(out, argv.v[i][0] == '-' ? " \\\n    " : " ");
@@ -226,19 +228,19 @@ static void qemu_script(
 	buf_ch(out, '\n');
 }
 
-static int qemu_ready(int fd, int timeout_ms, struct err *err)
+static int qemu_ready(struct vmm_link *l, int timeout_ms, struct err *err)
 {
-	return qmp_hello(fd, timeout_ms, err);
+	return qmp_hello(l->events, timeout_ms, err);
 }
 
-static int qemu_pause(int fd, int timeout_ms, struct err *err)
+static int qemu_pause(struct vmm_link *l, int timeout_ms, struct err *err)
 {
-	return qmp_command(fd, "stop", timeout_ms, NULL, err);
+	return qmp_command(l->events, "stop", timeout_ms, NULL, err);
 }
 
-static int qemu_stop(int fd, struct err *err)
+static int qemu_stop(struct vmm_link *l, struct err *err)
 {
-	return qmp_send(fd, "system_powerdown", err);
+	return qmp_send(l->events, "system_powerdown", err);
 }
 
 /* SHUTDOWN's reason (qapi/run-state.json, ShutdownCause) in our words. */
@@ -260,12 +262,13 @@ static const char *reason_of(const struct json_object *data)
 	return "unknown";
 }
 
-static int qemu_event(int fd, struct buf *in, const char **reason)
+static int qemu_event(struct vmm_link *l, const char **reason)
 {
 	struct err err;
 
 	for (;;) {
-		AUTO_JSON struct json_object *v = qmp_read(fd, in, 0, &err);
+		AUTO_JSON struct json_object *v =
+		    qmp_read(l->events, &l->in, 0, &err);
 		const char *event = jval_str(v, "event");
 
 		if (!v)
@@ -275,22 +278,33 @@ static int qemu_event(int fd, struct buf *in, const char **reason)
 	}
 }
 
-static int qemu_powerdown(int api_fd, int timeout_ms, struct err *err)
+static int qemu_powerdown(int run_fd, int timeout_ms, struct err *err)
 {
+	AUTO_LINK struct vmm_link l = VMM_LINK_NONE;
+
+	l.events = socket_connect(run_fd, "api.sock", err);
 	/* A guest that is paused would not see the button. */
-	if (qmp_hello(api_fd, timeout_ms, err) < 0 ||
-	    qemu_resume(api_fd, timeout_ms, err) < 0)
+	if (l.events < 0 || qmp_hello(l.events, timeout_ms, err) < 0 ||
+	    qemu_resume(&l, timeout_ms, err) < 0)
 		return -1;
-	return qmp_command(api_fd, "system_powerdown", timeout_ms, NULL, err);
+	return qmp_command(l.events, "system_powerdown", timeout_ms, NULL, err);
 }
 
 static const struct vmm_file state_files[] = {
     {"vmstate", "state"}, {NULL, NULL}};
+static const char *const firmware[] = {
+    "/usr/share/qemu", "/usr/share/seabios", "/usr/share/OVMF", NULL};
 
 const struct vmm vmm_qemu = {
     .name = "qemu",
+    .title = "QEMU",
     .program = "qemu-system-x86_64",
-    .caps = VMM_OCI | VMM_SERIALS | VMM_TCG | VMM_SNAPSHOT,
+    .remedy = "apt-get install qemu-system-x86",
+    .console = "ttyS0",
+    .caps = VMM_OCI | VMM_SERIALS | VMM_TCG | VMM_API_FD | VMM_EVENTS |
+	    VMM_CONSOLE_FD | VMM_TAP_FDS | VMM_SNAPSHOT,
+    .max_files = 16384,
+    .reads = firmware,
     .max_disks = (LAST_SLOT - FIRST_SLOT + 1) * 8 - 16,
     .version = qemu_version,
     .argv = qemu_argv,

@@ -108,8 +108,9 @@ static int settle(int fd, struct buf *in, int64_t until, struct err *err)
  * Who captured may have died in the middle: a guest that ran on then would be
  * stopped again when the stream ends.
  */
-int qemu_resume(int fd, int timeout_ms, struct err *err)
+int qemu_resume(struct vmm_link *l, int timeout_ms, struct err *err)
 {
+	int fd = l->events;
 	AUTO_BUF struct buf in = {0};
 	bool stream = false;
 	int r = is_busy(fd, &in, &stream, err);
@@ -151,8 +152,10 @@ static int await(int fd, struct buf *in, const char *what, struct err *err)
 	}
 }
 
-int qemu_capture(int api_fd, const struct vm *vm, int dir_fd, struct err *err)
+int qemu_capture(
+    struct vmm_link *l, const struct vm *vm, int dir_fd, struct err *err)
 {
+	int api_fd = l->events;
 	AUTO_BUF struct buf in = {0};
 	AUTO_FD int out = openat(
 	    dir_fd, "vmstate", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -198,9 +201,10 @@ static int grow_disks(
 	return 0;
 }
 
-int qemu_load(
-    int fd, const struct vm *vm, const struct vmm_fds *fds, struct err *err)
+int qemu_load(struct vmm_link *l, const struct vm *vm,
+    const struct vmm_fds *fds, struct err *err)
 {
+	int fd = l->events;
 	AUTO_BUF struct buf in = {0};
 	char args[40];
 

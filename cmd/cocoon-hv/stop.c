@@ -53,10 +53,9 @@ static bool power_button(struct stopping *s)
 {
 	const struct vmm *v = vmm_find(s->vm.plan.backend);
 	struct err err;
-	AUTO_FD int run = vm_run_dir(&s->vm, &err), api = -1;
+	AUTO_FD int run = vm_run_dir(&s->vm, &err);
 
-	api = run >= 0 ? socket_connect(run, "api.sock", &err) : -1;
-	if (!v || api < 0 || v->powerdown(api, API_MS, &err) < 0) {
+	if (!v || run < 0 || v->powerdown(run, API_MS, &err) < 0) {
 		log_info(
 		    "%s: cannot ask the guest: %s", s->vm.vm.name, err.msg);
 		return false;

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "hv.h"
+#include "rest.h"
 
 /* What only a script made by hand can have; 0: the VM's own. */
 struct vmm_script {
@@ -21,9 +22,20 @@ enum vmm_caps {
 	VMM_OCI = 1,      /* direct kernel boot */
 	VMM_CLOUDIMG = 2, /* firmware boot */
 	VMM_WINDOWS = 4,
-	VMM_SERIALS = 8,   /* virtio-blk serial numbers */
-	VMM_TCG = 16,      /* works without KVM */
-	VMM_SNAPSHOT = 32, /* capture and load */
+	VMM_SERIALS = 8, /* virtio-blk serial numbers */
+	VMM_TCG = 16,    /* works without KVM */
+
+	/* How it is started: */
+	VMM_API_FD = 32,      /* is handed the listening api.sock */
+	VMM_EVENTS = 64,      /* is handed one end of a socket for events */
+	VMM_CONSOLE_FD = 128, /* is handed one end of a socket: the serial
+			       * port; else that is a pty, its stdin and
+			       * stdout */
+	VMM_TAP_FDS = 256,    /* is handed the taps */
+	VMM_TAP_NAMES = 512,  /* opens the taps itself; without either bit
+			      * configure sends them */
+	VMM_LOG_FIFO = 1024,  /* writes its log to vmm.fifo, by name */
+	VMM_SNAPSHOT = 2048,  /* capture and load */
 };
 
 #define VMM_MAX_QUEUES 8 /* of a NIC, in pairs */
@@ -31,13 +43,29 @@ enum vmm_caps {
 /* Descriptors under their own numbers in the VMM; -1: not used. */
 struct vmm_fds {
 	int api;     /* listening socket N/api.sock */
-	int events;  /* socket: the monitor's own API connection */
-	int console; /* socket: the serial port */
+	int events;  /* socket: the VMM's end */
+	int console; /* socket: the serial port; or the pty's terminal end */
 	int state;   /* file to load the VM from; -1: a cold boot */
 	/* NIC after NIC; as many of each as its tap has queues. */
 	int taps[16 * VMM_MAX_QUEUES];
 	size_t n_taps;
 };
+
+/* What the monitor holds of its VMM. */
+struct vmm_link {
+	int run_fd;      /* vm/ID/N: api.sock */
+	int pidfd;       /* of the VMM */
+	int events;      /* our end of fds.events; -1: none, or closed */
+	struct buf in;   /* what came on it and was not yet used */
+	struct rest api; /* a backend with a REST socket keeps it open */
+};
+
+#define VMM_LINK_NONE                                                      \
+	{                                                                  \
+		.run_fd = -1, .pidfd = -1, .events = -1, .api = REST_NONE, \
+	}
+#define AUTO_LINK CLEANUP(vmm_link_close)
+void vmm_link_close(struct vmm_link *l);
 
 struct vmm_file {
 	const char *name, *role;
@@ -45,11 +73,26 @@ struct vmm_file {
 
 struct vmm {
 	const char *name;    /* qemu */
+	const char *title;   /* QEMU */
 	const char *program; /* looked up in PATH */
+	const char *remedy;  /* where it is not installed */
+	const char *console; /* the kernel's name of it */
 	unsigned int caps;
 	unsigned int max_disks;
+	unsigned int max_files; /* RLIMIT_NOFILE */
+	/* What it reads besides libraries; NULL-terminated, or NULL. */
+	const char *const *reads;
 	/* The version of the binary, cached. */
 	int (*version)(const char *binary, char out[64], struct err *err);
+	/* What is known to be wrong with a version: for doctors; or NULL. */
+	const char *(*fault)(const char *version);
+	/*
+	 * Refuses what this version cannot do, with the one that can, and
+	 * fills what is special in the plan. version, accel, cpu, memory are
+	 * set, and disks. May be NULL.
+	 */
+	int (*check)(const struct doc_spec *spec, const struct doc_image *image,
+	    struct doc_plan *plan, struct err *err);
 	/* argv of a cold boot, run in vm/ID/N. */
 	void (*argv)(
 	    const struct vm *vm, const struct vmm_fds *fds, struct strv *out);
@@ -57,50 +100,62 @@ struct vmm {
 	void (*script)(
 	    const struct vm *vm, const struct vmm_script *o, struct buf *out);
 
-	/* On the monitor's connection, or one to api.sock that `ready` has
-	 * greeted; -1 with a reason within timeout_ms. */
-	int (*ready)(int fd, int timeout_ms, struct err *err);
-	int (*resume)(int fd, int timeout_ms, struct err *err);
-	int (*pause)(int fd, int timeout_ms, struct err *err);
-	/* Asks the guest to shut down; the answer is not waited for. */
-	int (*stop)(int fd, struct err *err);
+	/* -1 with a reason within timeout_ms, each of them. */
+	int (*ready)(struct vmm_link *l, int timeout_ms, struct err *err);
+	/* Tells it of the VM, which does not run yet. NULL: argv did. */
+	int (*configure)(const struct vm *vm, const struct vmm_fds *fds,
+	    struct vmm_link *l, int timeout_ms, struct err *err);
+	/* The guest runs: only now, for now the VM is committed. */
+	int (*resume)(struct vmm_link *l, int timeout_ms, struct err *err);
+	int (*pause)(struct vmm_link *l, int timeout_ms, struct err *err);
+	/* Asks the guest to shut down; it may take its time. */
+	int (*stop)(struct vmm_link *l, struct err *err);
 	/*
-	 * Reads what came on the monitor's connection: an event that tells
-	 * why the VM ends sets *reason (a constant). -1: it was closed.
+	 * Reads what came on l->events: an event that tells why the VM ends
+	 * sets *reason (a constant). -1: it was closed. NULL: has none.
 	 */
-	int (*event)(int fd, struct buf *in, const char **reason);
+	int (*event)(struct vmm_link *l, const char **reason);
+	/* Why it ended, by its exit status, if no event told; or NULL. */
+	const char *(*reason)(int status);
 
 	/*
 	 * Snapshots (VMM_SNAPSHOT). capture writes the state of the paused VM
-	 * into the files of `files` below dir_fd, by a greeted connection to
-	 * api.sock; it looks at tool_check. load is the monitor's, behind
-	 * `ready`: argv was given fds->state, the files are in N/ under the
-	 * same names, and the VM is paused when it returns. Disks that the
+	 * into the files of `files` below dir_fd, from another process; it
+	 * looks at tool_check. load is the monitor's, behind `ready`, in place
+	 * of configure: argv was given fds->state, the files are in N/ under
+	 * the same names, and the VM is paused when it returns. Disks that the
 	 * plan has larger than their files grow, and the guest is told.
 	 */
-	int (*capture)(
-	    int api_fd, const struct vm *vm, int dir_fd, struct err *err);
-	int (*load)(int fd, const struct vm *vm, const struct vmm_fds *fds,
+	int (*capture)(struct vmm_link *l, const struct vm *vm, int dir_fd,
 	    struct err *err);
+	int (*load)(struct vmm_link *l, const struct vm *vm,
+	    const struct vmm_fds *fds, struct err *err);
 	/* {name, role} of what capture writes; ends with a NULL name. */
 	const struct vmm_file *files;
 
-	/* By api.sock, from other processes. */
-	int (*powerdown)(int api_fd, int timeout_ms, struct err *err);
+	/* As stop, by api.sock, from other processes. */
+	int (*powerdown)(int run_fd, int timeout_ms, struct err *err);
 };
+
+/* "1.16.1" as a number that compares; what follows the numbers is ignored. */
+#define VERSION(a, b, c) ((a)*1000000U + (b)*1000U + (c))
+unsigned int version_number(const char *text);
 
 /* A word as the shell reads it back. */
 void script_quote(const char *word, struct buf *out);
 
 /* qemu_state.c */
-int qemu_resume(int fd, int timeout_ms, struct err *err);
-int qemu_capture(int api_fd, const struct vm *vm, int dir_fd, struct err *err);
-int qemu_load(
-    int fd, const struct vm *vm, const struct vmm_fds *fds, struct err *err);
+int qemu_resume(struct vmm_link *l, int timeout_ms, struct err *err);
+int qemu_capture(
+    struct vmm_link *l, const struct vm *vm, int dir_fd, struct err *err);
+int qemu_load(struct vmm_link *l, const struct vm *vm,
+    const struct vmm_fds *fds, struct err *err);
 
-extern const struct vmm vmm_qemu;
+extern const struct vmm vmm_fc, vmm_qemu;
 /* NULL-terminated, in the order that `auto` prefers. */
 extern const struct vmm *const vmms[];
 const struct vmm *vmm_find(const char *name);
+/* Its program: COCOON_NAME_BINARY, else in PATH; NULL: not installed. */
+char *vmm_program(const struct vmm *v);
 
 #endif

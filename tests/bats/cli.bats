@@ -20,6 +20,8 @@ setup() {
 	setup_root
 	mini_setup
 	mini_store_setup
+	# What is installed here besides is not what is tested.
+	export COCOON_FC_BINARY=/nonexistent COCOON_CH_BINARY=/nonexistent
 	cd "$BATS_TEST_TMPDIR"
 }
 

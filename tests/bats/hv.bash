@@ -32,6 +32,19 @@ mini_build() {
 	mini_spec | COCOON_STATE_RUN=$dir/run cocoon-hv plan >/dev/null
 }
 
+# In setup_file: $BATS_FILE_TMPDIR/mini/pvh, the guest of hypervisors that boot
+# an ELF file by PVH. MINI_KERNEL=pvh makes it the kernel of what follows.
+pvh_build() {
+	local dir=$BATS_FILE_TMPDIR/mini
+
+	mkdir -p "$dir"
+	cc -m32 -c -o "$dir/pvh.o" "$TOP/tests/double/pvhguest.S"
+	ld -m elf_i386 -z noexecstack --no-warn-rwx-segments -N \
+		-Ttext 0x1000000 --section-start=.note.Xen=0x1004000 \
+		-o "$dir/pvh" "$dir/pvh.o"
+	objcopy -I elf32-i386 -O elf64-x86-64 "$dir/pvh"
+}
+
 # In setup, behind setup_root.
 mini_setup() {
 	cp -R "$BATS_FILE_TMPDIR/mini/run/." "$COCOON_STATE_RUN"
@@ -39,12 +52,13 @@ mini_setup() {
 
 # What cocoon-img resolve would say.
 mini_image() {
-	jq -cn --arg d "$BATS_FILE_TMPDIR/mini" '
+	jq -cn --arg d "$BATS_FILE_TMPDIR/mini" \
+		--arg k "${MINI_KERNEL:-kernel}" '
 		("0" * 64) as $zeros |
 		{name: "mini", type: "oci", digest: "sha256:\($zeros)",
 		layers: [{path: "\($d)/layer0", size: 7},
 			{path: "\($d)/layer1", size: 4}],
-		kernel: {path: "\($d)/kernel"},
+		kernel: {path: "\($d)/\($k)"},
 		initrd: {path: "\($d)/initrd"}}'
 }
 
@@ -120,7 +134,9 @@ vm_processes() {
 
 	for p in /proc/[0-9]*; do
 		case $(tr '\0' ' ' <"$p/cmdline" 2>/dev/null) in
-		*qemu-system* | 'cocoon-hv: monitor'*) echo "${p#/proc/}" ;;
+		*qemu-system* | *firecracker*api.sock* | 'cocoon-hv: monitor'*)
+			echo "${p#/proc/}"
+			;;
 		esac
 	done
 }

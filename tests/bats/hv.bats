@@ -20,6 +20,8 @@ setup() {
 	need $MINI_NEEDS
 	setup_root
 	mini_setup
+	# What is installed here besides is not what is tested.
+	export COCOON_FC_BINARY=/nonexistent COCOON_CH_BINARY=/nonexistent
 	cd "$BATS_TEST_TMPDIR"
 }
 
@@ -1429,11 +1431,22 @@ by_hand() {
 @test "doctor: a JSON line for each check" {
 	t 0 cocoon-hv doctor
 	[ "$(jq -r 'select(.status == "fail").check' <<<"$output")" = "" ]
-	for check in root qemu kvm tun mkfs.ext4 'seed helper' landlock space; do
+	for check in root fc qemu hypervisor kvm tun mkfs.ext4 'seed helper' \
+		landlock space reflink overcommit; do
 		jq -e --arg c "$check" -s 'any(.check == $c)' \
 			<<<"$output" >/dev/null
 	done
 	t 7 env PATH="$PWD" "$BIN/cocoon-hv" doctor
 	[ "$(jq -r 'select(.check == "qemu").remedy' <<<"$output")" = \
 		"apt-get install qemu-system-x86" ]
+	[ "$(jq -r 'select(.check == "hypervisor").status' <<<"$output")" = \
+		fail ]
+	printf '#!/bin/sh\necho Firecracker v1.16.0\n' >fc
+	chmod +x fc
+	t 0 env COCOON_FC_BINARY="$PWD/fc" cocoon-hv doctor
+	[[ $(jq -r 'select(.check == "fc") | .status + " " + .detail' \
+		<<<"$output") == "warn $PWD/fc 1.16.0: vsock "*"#5969)" ]]
+	printf '#!/bin/sh\necho Firecracker v1.16.1\n' >fc
+	t 0 env COCOON_FC_BINARY="$PWD/fc" cocoon-hv doctor
+	[ "$(jq -r 'select(.check == "fc").status' <<<"$output")" = ok ]
 }
