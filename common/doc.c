@@ -58,6 +58,8 @@ static const struct jfield spec[] = {
     SP(no_direct_io, J_BOOL, 0, NULL, "use the host's page cache"),
     SP(windows, J_BOOL, 0, NULL, "a Windows guest"),
     SP(privileged, J_BOOL, 0, NULL, "the VMM keeps uid 0"),
+    SP(hugepages, J_BOOL, 0, NULL, "memory of huge pages"),
+    SP(allow_vulnerable, J_BOOL, 0, NULL, "takes a version with known holes"),
 };
 const struct jtable doc_spec_table = JTABLE(struct doc_spec, spec);
 
@@ -121,7 +123,10 @@ static const struct jfield plan[] = {
     PL(cpu, J_U64, J_REQUIRED, NULL, "virtual CPUs"),
     PL(memory, J_U64, J_REQUIRED, NULL, "bytes"),
     PL(disks, J_ARR, J_ALWAYS, &disk_table, "in the guest's order"),
+    PL(firmware, J_STR, 0, NULL, "path of the firmware"),
+    PL(max_cpu, J_U64, 0, NULL, "to which CPUs can be added"),
     PL(privileged, J_BOOL, 0, NULL, "the VMM keeps uid 0"),
+    PL(hugepages, J_BOOL, 0, NULL, "memory of huge pages"),
 };
 const struct jtable doc_plan_table = JTABLE(struct doc_plan, plan);
 

@@ -43,6 +43,7 @@ struct doc_spec {
 	struct jstrs dns;       /* for NICs whose network names none */
 	struct jarr data_disks; /* struct doc_data_disk */
 	bool no_direct_io, windows, privileged;
+	bool hugepages, allow_vulnerable;
 };
 
 /* Which bytes; cocoon-img resolve. Paths are absolute, in the blob store. */
@@ -92,8 +93,10 @@ struct doc_plan {
 	const char *kernel;  /* the blob that is booted; else image.kernel */
 	const char *console; /* kernel's name of it: ttyS0 hvc0 */
 	uint64_t cpu, memory;
-	struct jarr disks; /* struct doc_disk, in the guest's order */
-	bool privileged;
+	struct jarr disks;    /* struct doc_disk, in the guest's order */
+	const char *firmware; /* path; absent: direct kernel boot */
+	uint64_t max_cpu;     /* to which CPUs can be added while it runs */
+	bool privileged, hugepages;
 };
 
 /* Wires; cocoon-net add. */

@@ -2,6 +2,7 @@
 /* debug: the VM of a planned document, by hand, as a shell script. */
 #include <string.h>
 
+#include "disks.h"
 #include "hv.h"
 #include "vmm.h"
 
@@ -56,6 +57,24 @@ static int set_cow(struct vm *vm, const char *path, struct err *err)
 	return 0;
 }
 
+/* The writable disk of a cloud image. */
+static void base_lines(
+    const struct vm *vm, const struct doc_disk *d, struct buf *out)
+{
+	if (disks_overlay(vm)) {
+		link_line(vm->image.disk.path, "base.qcow2", out);
+		buf_addf(out,
+		    "qemu-img create -q -f qcow2 -F qcow2 -b base.qcow2 %s "
+		    "%llu\n",
+		    d->file, (unsigned long long)d->size);
+		return;
+	}
+	buf_str(out, "cp --reflink=auto --sparse=always ");
+	script_quote(vm->image.disk.path, out);
+	buf_addf(out, " %s\nchmod 600 %s\ntruncate -s %llu %s\n", d->file,
+	    d->file, (unsigned long long)d->size, d->file);
+}
+
 static void disk_lines(const struct vm *vm, struct buf *out)
 {
 	const struct doc_disk *d = vm->plan.disks.v;
@@ -67,6 +86,8 @@ static void disk_lines(const struct vm *vm, struct buf *out)
 				buf_str(out, "mkdir -p layers\n");
 			has_layers = true;
 			link_line(d[i].source, d[i].file, out);
+		} else if (vm->image.disk.path && !strcmp(d[i].role, "cow")) {
+			base_lines(vm, &d[i], out);
 		} else if (strcmp(d[i].role, "cidata") != 0) {
 			buf_addf(out, "truncate -s %llu %s\n",
 			    (unsigned long long)d[i].size, d[i].file);
@@ -117,6 +138,10 @@ static int debug_filter(
 		    "kernel", out);
 	if (vm.image.initrd.path)
 		link_line(vm.image.initrd.path, "initrd", out);
+	if (vm.plan.firmware)
+		link_line(vm.plan.firmware, "firmware", out);
+	if (o->ch && !strcmp(v->name, "ch"))
+		vm.plan.binary = o->ch;
 	v->script(&vm, &o->script, out);
 	return 0;
 }

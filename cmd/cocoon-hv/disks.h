@@ -18,6 +18,8 @@ int check_file(const char *file, struct err *err);
 bool disk_is_own(const struct doc_disk *d);
 
 int disks_create(const struct vm *vm, int run_fd, int pin_fd, struct err *err);
+/* True if the writable disk is an overlay on the image's. */
+bool disks_overlay(const struct vm *vm);
 int disks_pin(const struct vm *vm, int pin_fd, struct err *err);
 /* Names in N/ that are links to pin/: made anew. */
 int disks_link(const struct vm *vm, int run_fd, int pin_fd, struct err *err);

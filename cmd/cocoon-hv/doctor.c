@@ -24,7 +24,7 @@
 #define LOW_SPACE (UINT64_C(2) << 30)
 
 struct doctor_opts {
-	bool fix;
+	bool fix, windows;
 };
 
 static const struct opt opts[] = {
@@ -32,6 +32,10 @@ static const struct opt opts[] = {
 	.kind = OPT_FLAG,
 	.offset = offsetof(struct doctor_opts, fix),
 	.help = "set what udev would set on device nodes"},
+    {.name = "windows",
+	.kind = OPT_FLAG,
+	.offset = offsetof(struct doctor_opts, windows),
+	.help = "also what a Windows guest needs"},
 };
 
 /* Debian's udev rules: kvm 0660 root:kvm, tun 0666. */
@@ -260,6 +264,8 @@ static int doctor_run(struct call *call, struct err *err)
 	check_space(call);
 	check_reflink(call);
 	check_overcommit(call);
+	if (((const struct doctor_opts *)call->opts)->windows)
+		doctor_windows(call);
 	return 0;
 }
 

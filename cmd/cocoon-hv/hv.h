@@ -14,7 +14,7 @@
 extern const struct verb verb_spec, verb_plan, verb_get, verb_create,
     verb_start, verb_stop, verb_wait, verb_list, verb_inspect, verb_status,
     verb_console, verb_logs, verb_rm, verb_debug, verb_gc, verb_doctor,
-    verb_report, verb_pause, verb_resume, verb_capture, verb_load;
+    verb_report, verb_pause, verb_resume, verb_capture, verb_load, verb_resize;
 
 /* One VM, opened: its directory, its lock if taken, its record, bound. */
 struct vm {

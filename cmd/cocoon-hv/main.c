@@ -22,6 +22,7 @@ static const struct verb *const verbs[] = {
     &verb_debug,
     &verb_gc,
     &verb_doctor,
+    &verb_resize,
     &verb_report,
     NULL,
 };

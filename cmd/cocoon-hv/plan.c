@@ -16,7 +16,7 @@
 #include "proc.h"
 #include "vmm.h"
 
-const struct vmm *const vmms[] = {&vmm_fc, &vmm_qemu, NULL};
+const struct vmm *const vmms[] = {&vmm_ch, &vmm_fc, &vmm_qemu, NULL};
 
 const struct vmm *vmm_find(const char *name)
 {
@@ -88,6 +88,11 @@ static int check_backend(const struct planning *p, struct err *err)
 	if (p->spec.windows && !(v->caps & VMM_WINDOWS))
 		return err_set(err, ERR_UNSUPPORTED,
 		    "backend %s: cannot run Windows guests in this build",
+		    v->name);
+	if (p->spec.hugepages && !(v->caps & VMM_HUGEPAGES))
+		return err_set(err, ERR_UNSUPPORTED,
+		    "backend %s: --hugepages: a snapshot could not be "
+		    "restored: use --backend ch",
 		    v->name);
 	if (strcmp(p->image.type, "oci") && !(v->caps & VMM_CLOUDIMG))
 		return err_set(err, ERR_UNSUPPORTED,

@@ -53,9 +53,10 @@ static int binary_key(
 
 	if (stat(path, &st) < 0)
 		return err_sys(err, errno, "%s: stat", path);
-	snprintf(out, 120, "%s-%llx-%llx-%llx-%llx", what,
+	snprintf(out, 120, "%s-%llx-%llx-%llx.%lx-%llx", what,
 	    (unsigned long long)st.st_dev, (unsigned long long)st.st_ino,
-	    (unsigned long long)st.st_mtime, (unsigned long long)st.st_size);
+	    (unsigned long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
+	    (unsigned long long)st.st_size);
 	return 0;
 }
 

@@ -290,6 +290,31 @@ static int qemu_powerdown(int run_fd, int timeout_ms, struct err *err)
 	return qmp_command(l.events, "system_powerdown", timeout_ms, NULL, err);
 }
 
+static int qemu_resize(const struct vm *vm, const struct vmm_size *want,
+    int run_fd, int timeout_ms, struct err *err)
+{
+	AUTO_JSON struct json_object *args = jval_object();
+	AUTO_BUF struct buf text = {0}, in = {0};
+	struct qmp_call c = {"block_resize", NULL, -1, timeout_ms};
+	AUTO_FD int api = -1;
+	char id[24];
+
+	(void)vm;
+	if (want->cpu || want->memory)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "backend qemu: CPUs and memory change only while it is "
+		    "stopped: it was started without room for more");
+	snprintf(id, sizeof(id), "d%d", want->disk);
+	jval_set_str(args, "device", id);
+	jval_set_int(args, "size", (int64_t)want->disk_bytes);
+	jval_print(args, &text);
+	api = socket_connect(run_fd, "api.sock", err);
+	if (api < 0 || qmp_hello(api, timeout_ms, err) < 0)
+		return -1;
+	c.args = text.data;
+	return qmp_call(api, &in, &c, NULL, err);
+}
+
 static const struct vmm_file state_files[] = {
     {"vmstate", "state"}, {NULL, NULL}};
 static const char *const firmware[] = {
@@ -318,4 +343,5 @@ const struct vmm vmm_qemu = {
     .load = qemu_load,
     .files = state_files,
     .powerdown = qemu_powerdown,
+    .resize = qemu_resize,
 };

@@ -252,8 +252,9 @@ static int allow_node(struct monitor *m, const char *path, struct err *err)
 }
 
 /* The largest file that it writes: a disk, or its memory when captured. */
-static uint64_t largest_file(const struct vm *vm)
+static uint64_t largest_file(const struct monitor *m)
 {
+	const struct vm *vm = m->vm;
 	const struct doc_disk *d = vm->plan.disks.v;
 	uint64_t largest = 64 << 20;
 
@@ -263,7 +264,9 @@ static uint64_t largest_file(const struct vm *vm)
 	for (size_t i = 0; i < vm->plan.disks.n; i++)
 		if (d[i].size > largest)
 			largest = d[i].size;
-	return largest;
+	/* A disk may grow while the VM runs, and nothing but CAP_SYS_RESOURCE
+	 * raises a limit. */
+	return m->vmm->resize ? 16 * largest : largest;
 }
 
 static int confine_vmm(struct monitor *m, struct err *err)
@@ -292,7 +295,7 @@ static int confine_vmm(struct monitor *m, struct err *err)
 		return -1;
 	confine_limit(c, RLIMIT_CORE, 0);
 	confine_limit(c, RLIMIT_NOFILE, m->vmm->max_files);
-	confine_limit(c, RLIMIT_FSIZE, largest_file(m->vm));
+	confine_limit(c, RLIMIT_FSIZE, largest_file(m));
 	if (m->uid)
 		confine_drop(c, m->uid, m->uid);
 	return 0;

@@ -20,7 +20,7 @@
 
 struct spec_opts {
 	const char *backend, *name, *dns, *from;
-	bool fc, no_direct_io, windows, privileged;
+	bool fc, no_direct_io, windows, privileged, hugepages, allow_vulnerable;
 	uint64_t count, cpu, memory, storage, nics, queue_size, disk_queue_size;
 	struct strv wires, data_disk;
 };
@@ -72,6 +72,10 @@ static const struct opt opts[] = {
 	"servers where the network names none"),
     O(privileged, "privileged", 0, OPT_FLAG, 0, 0, NULL,
 	"the hypervisor keeps uid 0"),
+    O(hugepages, "hugepages", 0, OPT_FLAG, 0, 0, NULL,
+	"memory from the host's pool of huge pages"),
+    O(allow_vulnerable, "allow-vulnerable", 0, OPT_FLAG, 0, 0, NULL,
+	"takes a hypervisor with known holes"),
     O(from, "from", 0, OPT_STRING, 0, 0, "FILE",
 	"documents of a dry run in place of IMAGE"),
 };
@@ -255,7 +259,9 @@ static int fill_spec(const struct spec_opts *o, const char *image,
 	    .disk_queue_size = o->disk_queue_size,
 	    .no_direct_io = o->no_direct_io,
 	    .windows = o->windows,
-	    .privileged = o->privileged};
+	    .privileged = o->privileged,
+	    .hugepages = o->hugepages,
+	    .allow_vulnerable = o->allow_vulnerable};
 	s->backend = o->fc ? "fc" : o->backend;
 	if (o->fc && strcmp(o->backend, "auto") && strcmp(o->backend, "fc"))
 		return err_set(err, ERR_USAGE,

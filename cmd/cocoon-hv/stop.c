@@ -22,6 +22,7 @@
 #define GRACE_MS 5000   /* of SIGTERM */
 #define MONITOR_MS 2000 /* until the monitor has written the end */
 #define DEFAULT_TIMEOUT 30
+#define WINDOWS_MS 60000 /* more: it writes its updates when it ends */
 
 struct stop_opts {
 	bool force;
@@ -203,7 +204,11 @@ static int stop_run(struct call *call, struct err *err)
 			s[i].failed = r < 0;
 		}
 		if (!s[i].failed && s[i].live.alive)
-			finish(call, &s[i], until, o->force);
+			finish(call, &s[i],
+			    until + (s[i].vm.spec.windows && !o->timeout
+					    ? WINDOWS_MS
+					    : 0),
+			    o->force);
 		if (!s[i].failed && emit(&s[i], err) < 0)
 			r = -1;
 		vm_close(&s[i].vm);

@@ -18,12 +18,19 @@ struct vmm_script {
 	uint64_t balloon; /* bytes that the guest gives back */
 };
 
+/* What resize wants; 0 (disk: -1): as it is. */
+struct vmm_size {
+	uint64_t cpu, memory, disk_bytes;
+	int disk; /* of the plan's disks */
+};
+
 enum vmm_caps {
 	VMM_OCI = 1,      /* direct kernel boot */
 	VMM_CLOUDIMG = 2, /* firmware boot */
 	VMM_WINDOWS = 4,
 	VMM_SERIALS = 8, /* virtio-blk serial numbers */
 	VMM_TCG = 16,    /* works without KVM */
+	VMM_HUGEPAGES = 2048,
 
 	/* How it is started: */
 	VMM_API_FD = 32,      /* is handed the listening api.sock */
@@ -135,12 +142,17 @@ struct vmm {
 
 	/* As stop, by api.sock, from other processes. */
 	int (*powerdown)(int run_fd, int timeout_ms, struct err *err);
+	/* A running VM gets other sizes, by api.sock; NULL: cannot. */
+	int (*resize)(const struct vm *vm, const struct vmm_size *want,
+	    int run_fd, int timeout_ms, struct err *err);
 };
 
 /* "1.16.1" as a number that compares; what follows the numbers is ignored. */
 #define VERSION(a, b, c) ((a)*1000000U + (b)*1000U + (c))
 unsigned int version_number(const char *text);
 
+/* doctor_windows.c */
+void doctor_windows(struct call *call);
 /* A word as the shell reads it back. */
 void script_quote(const char *word, struct buf *out);
 
@@ -151,7 +163,7 @@ int qemu_capture(
 int qemu_load(struct vmm_link *l, const struct vm *vm,
     const struct vmm_fds *fds, struct err *err);
 
-extern const struct vmm vmm_fc, vmm_qemu;
+extern const struct vmm vmm_ch, vmm_fc, vmm_qemu;
 /* NULL-terminated, in the order that `auto` prefers. */
 extern const struct vmm *const vmms[];
 const struct vmm *vmm_find(const char *name);

@@ -153,6 +153,8 @@ teardown() {
 			0 -o json
 			7 --fc
 			2 --windows
+			7 --hugepages --backend qemu
+			0 --allow-vulnerable
 			0 --network a --bridge b
 			0 --bridge b --ip 192.0.2.5/24,192.0.2.1 --nics 2
 			2 --bridge b --ip 192.0.2.5

@@ -7,7 +7,7 @@
 load lib
 load hv
 
-FC=${COCOON_TEST_FC:-$(command -v firecracker)}
+FC=${COCOON_TEST_FC:-$(command -v firecracker || true)}
 
 setup_file() {
 	host_netns
@@ -29,13 +29,10 @@ setup() {
 
 teardown() {
 	mini_teardown
+	close_nodes
 	if [ -n "${MNT-}" ]; then
 		umount /mnt
 	fi
-	while [ -n "${NODES-}" ]; do
-		umount /dev/kvm /dev/net/tun "$BATS_TEST_TMPDIR/nodes"
-		NODES=${NODES#x}
-	done
 }
 
 # The real Firecracker on a KVM that this file's processes may open.
@@ -44,19 +41,6 @@ real() {
 	need /dev/kvm /dev/net/tun
 	export COCOON_FC_BINARY=$FC
 	open_nodes 0666
-}
-
-# open_nodes MODE: nodes of this file's mount namespace alone.
-open_nodes() {
-	local dir=$BATS_TEST_TMPDIR/nodes
-
-	NODES=${NODES-}x
-	mkdir -p "$dir"
-	mount -t tmpfs -o dev tmpfs "$dir"
-	mknod -m "$1" "$dir/kvm" c 10 232
-	mknod -m "$1" "$dir/tun" c 10 200
-	mount --bind "$dir/kvm" /dev/kvm
-	mount --bind "$dir/tun" /dev/net/tun
 }
 
 # fake VERSION: a firecracker that knows its version and nothing else

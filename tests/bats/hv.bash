@@ -134,7 +134,7 @@ vm_processes() {
 
 	for p in /proc/[0-9]*; do
 		case $(tr '\0' ' ' <"$p/cmdline" 2>/dev/null) in
-		*qemu-system* | *firecracker*api.sock* | 'cocoon-hv: monitor'*)
+		*qemu-system* | *cloud-hypervisor*api-socket* | *firecracker*api.sock* | 'cocoon-hv: monitor'*)
 			echo "${p#/proc/}"
 			;;
 		esac
@@ -277,4 +277,23 @@ net_teardown() {
 	mini_teardown
 	cocoon-net gc --all >/dev/null
 	wait_until 5 no_net_left
+}
+
+# open_nodes MODE: nodes of this file's mount namespace alone.
+open_nodes() {
+	local dir=$BATS_TEST_TMPDIR/nodes
+
+	mkdir -p "$dir"
+	mount -t tmpfs -o dev tmpfs "$dir"
+	mknod -m "$1" "$dir/kvm" c 10 232
+	mknod -m "$1" "$dir/tun" c 10 200
+	mount --bind "$dir/kvm" /dev/kvm
+	mount --bind "$dir/tun" /dev/net/tun
+}
+
+# In teardown: what open_nodes mounted.
+close_nodes() {
+	while umount /dev/kvm 2>/dev/null; do :; done
+	while umount /dev/net/tun 2>/dev/null; do :; done
+	while umount "$BATS_TEST_TMPDIR/nodes" 2>/dev/null; do :; done
 }

@@ -273,8 +273,9 @@ disk() {
 	t 7 eval "mini_spec --cpu $n | cocoon-hv plan"
 	says "requested $n vCPUs exceeds host cores ($(nproc))"
 	messages 1
-	t 7 eval 'mini_spec --backend ch | cocoon-hv plan'
-	says "no driver"
+	t 7 eval 'mini_spec --backend ch |
+		COCOON_CH_BINARY=/nothing cocoon-hv plan'
+	says "not installed"
 	t 7 eval 'mini_spec --fc | cocoon-hv plan'
 	t 2 eval 'mini_spec --windows | cocoon-hv plan'
 	says "--windows requires cloudimg"
@@ -1431,7 +1432,7 @@ by_hand() {
 @test "doctor: a JSON line for each check" {
 	t 0 cocoon-hv doctor
 	[ "$(jq -r 'select(.status == "fail").check' <<<"$output")" = "" ]
-	for check in root fc qemu hypervisor kvm tun mkfs.ext4 'seed helper' \
+	for check in root ch fc qemu hypervisor kvm tun mkfs.ext4 'seed helper' \
 		landlock space reflink overcommit; do
 		jq -e --arg c "$check" -s 'any(.check == $c)' \
 			<<<"$output" >/dev/null

@@ -367,7 +367,7 @@ marked() {
 		2 --name a/b
 		2 --nosuch
 		7 --network nosuch
-		2 --network a --bridge b
+		7 --network a --bridge b
 	END
 	[ "$(cocoon vm list -o json | jq length)" = 1 ]
 	t 4 cocoon vm clone --name c nobody

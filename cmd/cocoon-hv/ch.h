@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* The Cloud Hypervisor backend: what its files share. */
+#ifndef COCOON_CH_H
+#define COCOON_CH_H
+
+#include "vmm.h"
+
+/* ch_version.c: what differs between releases, by number, never by trial. */
+#define CH_OLDEST VERSION(48, 0, 0) /* vCPU counts of 32 bits */
+#define CH_SOUND VERSION(51, 2, 0)  /* no known hole */
+#define CH_ADVICE "use v53.0, or v51.2 and later"
+
+/* Fault of a version for doctors; NULL: none that is known. */
+const char *ch_fault(const char *version);
+/* What a Windows guest cannot live with; NULL: nothing that is known. */
+const char *ch_windows_fault(unsigned int version);
+/* Whether raw disks may offer DISCARD (`sparse`). */
+bool ch_can_discard(unsigned int version);
+bool ch_has_image_type(unsigned int version);
+bool ch_can_resize_disk(unsigned int version);
+
+/* ch_config.c: a VM as the body of vm.create; pure. */
+struct json_object *ch_config(const struct vm *vm);
+/* The same VM as the options of a command line. */
+void ch_options(
+    const struct vm *vm, const struct vmm_script *o, struct strv *out);
+/* A ring size that every version takes: a power of two from 4 to 32768. */
+unsigned int ch_ring(uint64_t wish);
+
+/* ch_plan.c */
+/* The file that is booted by cloud images. */
+const char *ch_firmware(void);
+/* EDK2, not rust-hypervisor-firmware: by its size. */
+struct stat;
+bool ch_is_edk2(const struct stat *st);
+int ch_check(const struct doc_spec *spec, const struct doc_image *image,
+    struct doc_plan *plan, struct err *err);
+
+/* ch_resize.c */
+int ch_resize(const struct vm *vm, const struct vmm_size *want, int run_fd,
+    int timeout_ms, struct err *err);
+
+#endif
