@@ -163,7 +163,8 @@ static void run_script(const struct hint *h, struct buf *out)
 
 static size_t room(const struct hint *h)
 {
-	size_t devices = h->plan.disks.n + h->net.nics.n + 1, all;
+	/* Balloon and rng are devices, too. */
+	size_t devices = h->plan.disks.n + h->net.nics.n + 2, all;
 
 	if (strcmp(h->plan.backend, "fc"))
 		return CMDLINE_MAX;

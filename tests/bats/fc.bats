@@ -344,6 +344,38 @@ api() {
 	ip netns del cn-test
 }
 
+@test "the command line: as long as cocoon-hint allows, and longer" {
+	real
+	doc=$(mini_doc --fc | jq -c '.boot.cmdline =
+		"x" * (2047 - 40 * ((.plan.disks | length) + 2))')
+	t 0 eval 'cocoon-hv create <<<"$doc" | cocoon-hv start -'
+	id=$(field "$doc" .vm.id)
+	wait_until 20 greeted "$id"
+	t 0 cocoon-hv rm --force "$id"
+	# Firecracker finds out when the guest is to run: nothing runs then.
+	doc=$(mini_doc --fc | jq -c '.boot.cmdline = "x" * 2040')
+	t 1 eval 'cocoon-hv create <<<"$doc" | cocoon-hv start -'
+	says "fc: PUT /actions: Start microvm error"
+	messages 1
+	id=$(field "$doc" .vm.id)
+	[[ $(hv "$id" .hv.state) =~ ^(stopped|error)$ ]]
+	no_vm_processes
+	[ -z "$(ls "$COCOON_STATE_RUN/slot")" ]
+}
+
+@test "resize: not while it runs, and says so" {
+	real
+	mini_run --fc
+	t 7 cocoon-hv resize --memory 128M "$id"
+	says "backend fc cannot resize what runs: stop it first"
+	t 0 cocoon-hv stop --timeout 20 "$id"
+	t 0 cocoon-hv resize --memory 128M "$id"
+	t 0 eval 'cocoon-hv get "$id" | cocoon-hv start -'
+	wait_until 20 greeted "$id" 2
+	api "$id" GET /machine-config
+	[ "$(field "$output" .mem_size_mib)" = 128 ]
+}
+
 @test "debug: a script that starts the same VM, and it runs" {
 	real
 	mini_doc --fc | cocoon-hv debug >script
