@@ -32,6 +32,9 @@ static void ch_argv(
 	strv_addf(out, "fd=%d", fds->api);
 	strv_add(out, "--event-monitor");
 	strv_addf(out, "fd=%d", fds->events);
+	/* Else the guest's nonsense, of which it warns, filled the disk. */
+	strv_add(out, "--log-file");
+	strv_add(out, "vmm.fifo");
 	strv_add(out, "--seccomp");
 	strv_add(out, "true");
 }
@@ -155,7 +158,7 @@ const struct vmm vmm_ch = {
     .remedy = "install cloud-hypervisor v53.0 from its project's releases",
     .console = "ttyS0",
     .caps = VMM_OCI | VMM_CLOUDIMG | VMM_WINDOWS | VMM_SERIALS | VMM_HUGEPAGES |
-	    VMM_API_FD | VMM_EVENTS | VMM_TAP_NAMES,
+	    VMM_API_FD | VMM_EVENTS | VMM_TAP_NAMES | VMM_LOG_FIFO,
     /* 32 slots of a PCI bus, less the bridge, rng, balloon, watchdog. */
     .max_disks = 24,
     .max_files = 16384,

@@ -99,7 +99,7 @@ static struct json_object *disk(
 {
 	unsigned int version = version_number(vm->plan.version);
 	struct json_object *o = jval_object();
-	char id[24];
+	char id[32];
 
 	snprintf(id, sizeof(id), "disk%zu", i);
 	jval_set_str(o, "id", id);
@@ -124,7 +124,7 @@ static struct json_object *nic(
     const struct vm *vm, const struct doc_nic *n, size_t i)
 {
 	struct json_object *o = jval_object();
-	char id[24];
+	char id[32];
 
 	snprintf(id, sizeof(id), "net%zu", i);
 	jval_set_str(o, "id", id);

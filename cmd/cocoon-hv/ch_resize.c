@@ -49,7 +49,7 @@ static int resize_disk(const struct vm *vm, const struct vmm_size *want,
 {
 	const struct doc_disk *d = vm->plan.disks.v;
 	AUTO_JSON struct json_object *body = jval_object();
-	char id[24];
+	char id[32];
 
 	/* An overlay is refused by every version. */
 	if (strcmp(d[want->disk].format, "raw"))

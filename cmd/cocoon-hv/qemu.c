@@ -297,7 +297,7 @@ static int qemu_resize(const struct vm *vm, const struct vmm_size *want,
 	AUTO_BUF struct buf text = {0}, in = {0};
 	struct qmp_call c = {"block_resize", NULL, -1, timeout_ms};
 	AUTO_FD int api = -1;
-	char id[24];
+	char id[32];
 
 	(void)vm;
 	if (want->cpu || want->memory)

@@ -288,6 +288,17 @@ foreign() {
 	wait_until 10 hv_is "$id" .hv.ended.reason killed
 }
 
+@test "without its monitor the VM runs on, and can be stopped" {
+	real
+	mini_run --backend ch --memory 256M
+	kill -9 "$(monitor_pid "$id")"
+	wait_until 5 hv_is "$id" .hv.unattended true
+	t 0 cocoon-hv resize --memory 128M "$id"
+	hv_is "$id" .hv.state running
+	t 0 cocoon-hv stop --timeout 1 "$id"
+	hv_is "$id" .hv.state stopped
+}
+
 @test "what it refuses is said in its words, and nothing is left running" {
 	real
 	mini_doc --backend ch --name bad >doc
@@ -324,6 +335,66 @@ foreign() {
 		t 0 cocoon-hv resize --cpu 2 "$id"
 		hv_is "$id" .plan.cpu 2
 	fi
+}
+
+@test "create: the writable disk of a cloud image, an overlay or a copy" {
+	need qemu-img
+	mkdir -p "$COCOON_ROOT_DIR/firmware"
+	truncate -s 4M "$COCOON_ROOT_DIR/firmware/CLOUDHV.fd"
+	fake 53.0
+	mini_spec --backend ch --name over | cloud qcow2 | cocoon-hv plan |
+		mini_parts | cocoon-hv create >made
+	cd "$COCOON_ROOT_DIR/vm/$(jq -r .vm.id made)/0"
+	t 0 qemu-img info --output=json overlay.qcow2
+	[ "$(jq -r '."backing-filename"' <<<"$output")" = base.qcow2 ]
+	[ "$(jq -r '."virtual-size"' <<<"$output")" = 67108864 ]
+	[ "$(stat -c %a firmware)" = 444 ] && [ "$(stat -c %a base.qcow2)" = 444 ]
+	t 7 cocoon-hv resize over --storage 1G
+	says "raw"
+	cd "$BATS_TEST_TMPDIR"
+	mini_spec --backend ch --name copy | cloud raw >doc
+	printf 'the base' | dd of=disk conv=notrunc status=none
+	cocoon-hv plan <doc | mini_parts | cocoon-hv create >made
+	cd "$COCOON_ROOT_DIR/vm/$(jq -r .vm.id made)/0"
+	[ "$(head -c 8 cow.raw)" = "the base" ]
+	[ "$(stat -c %s cow.raw)" = 67108864 ]
+	cd "$BATS_TEST_TMPDIR"
+}
+
+@test "doctor --windows: what can be seen, and what cannot" {
+	fake 51.2
+	t 7 cocoon-hv doctor --windows
+	[[ $(windows "$output" hypervisor) == "fail "*"#7849"* ]]
+	[[ $(windows "$output" firmware) == "fail "*CLOUDHV.fd* ]]
+	mkdir -p "$COCOON_ROOT_DIR/firmware"
+	truncate -s 4M "$COCOON_ROOT_DIR/firmware/CLOUDHV.fd"
+	fake 53.0
+	t 0 cocoon-hv doctor --windows
+	[[ $(windows "$output" hypervisor) == "ok "* ]]
+	[[ $(windows "$output" firmware) == "ok "*EDK2 ]]
+	[[ $(windows "$output" drivers) == *"0.1.285"* ]]
+	[[ $(windows "$output" "power button") == *"#7929"* ]]
+	t 0 cocoon-hv doctor
+	[ -z "$(windows "$output" hypervisor)" ]
+}
+
+windows() { # OUTPUT CHECK
+	jq -r --arg c "windows $2" 'select(.check == $c) |
+		.status + " " + .detail' <<<"$1"
+}
+
+@test "the real one answers as its record has it" {
+	local record
+
+	need python3
+	real
+	record=$("$CH" --version | sed -n '1s/.* v//p')
+	[ "${record//[!.]/}" = .. ] || record=$record.0
+	record=$TOP/tests/record/cloud-hypervisor-$record.jsonl
+	[ -e "$record" ] || skip_for "$record is missing"
+	"$TOP/tests/record/cloud-hypervisor" "$CH" \
+		"$BATS_FILE_TMPDIR/mini/pvh" >answers
+	diff "$record" answers
 }
 
 @test "the script of debug starts the VM" {

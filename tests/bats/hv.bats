@@ -1451,3 +1451,36 @@ by_hand() {
 	t 0 env COCOON_FC_BINARY="$PWD/fc" cocoon-hv doctor
 	[ "$(jq -r 'select(.check == "fc").status' <<<"$output")" = ok ]
 }
+
+@test "resize: a disk of QEMU while it runs, all of it while it does not" {
+	local dir n
+
+	mini_run --data-disk size=16M,name=db
+	dir=$COCOON_ROOT_DIR/vm/$id/0
+	t 0 cocoon-hv resize --storage 128M "$id"
+	[ "$(stat -c %s "$dir/cow.raw")" = 134217728 ]
+	t 0 cocoon-hv resize --disk db --size 32M "$id"
+	[ "$(stat -c %s "$dir/data-db.raw")" = 33554432 ]
+	hv_is "$id" '[.plan.disks[] | select(.ro | not).size] | tostring' \
+		'[134217728,33554432]'
+	t 7 cocoon-hv resize --disk db --size 16M "$id"
+	says "only grows"
+	t 7 cocoon-hv resize --memory 128M "$id"
+	says "stopped"
+	t 7 cocoon-hv resize --storage 1T "$id"
+	says "stop it first"
+	t 4 cocoon-hv resize --disk other --size 64M "$id"
+	t 2 cocoon-hv resize --disk db "$id"
+	t 2 cocoon-hv resize --storage 1000000001 "$id"
+	n=$(($(nproc) + 1))
+	t 7 cocoon-hv resize --cpu $n "$id"
+	says "exceeds host cores"
+	hv_is "$id" .spec.storage 134217728
+	cocoon-hv stop --force "$id" >/dev/null
+	t 0 cocoon-hv resize --storage 1G --memory 128M "$id"
+	[ "$(stat -c %s "$dir/cow.raw")" = 1073741824 ]
+	[ "$(field "$output" .plan.memory)" = 134217728 ]
+	cocoon-hv get "$id" | cocoon-hv start - >/dev/null
+	wait_until 20 greeted "$id" 2
+	[[ $(tr '\0' ' ' <"/proc/$(vm_pid "$id")/cmdline") == *" -m 128M "* ]]
+}
