@@ -115,7 +115,8 @@ static struct json_object *disk(
 		jval_set_str(o, "serial", d->serial);
 	if (is_qcow2(d) && !d->ro)
 		jval_set_bool(o, "backing_files", true);
-	if (!ch_can_discard(version))
+	/* Of a disk that is read-only it would be warned. */
+	if (d->ro || !ch_can_discard(version))
 		jval_set_bool(o, "sparse", false);
 	return o;
 }
