@@ -91,6 +91,7 @@ static const struct jfield image[] = {
     IM(initrd, J_OBJ, 0, &blob_table, "initial RAM disk"),
     IM(vmlinux, J_OBJ, 0, &blob_table, "kernel as an ELF file"),
     IM(disk, J_OBJ, 0, &base_table, "base disk of a cloud image"),
+    IM(etag, J_STR, 0, NULL, "version at its URL"),
     IM(size, J_U64, 0, NULL, "bytes of all blobs"),
     IM(created_at, J_U64, 0, NULL, "time of import"),
 };

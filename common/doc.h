@@ -68,6 +68,7 @@ struct doc_image {
 	struct doc_blob kernel, initrd; /* oci */
 	struct doc_blob vmlinux;        /* the kernel as an ELF file; oci */
 	struct doc_base disk;           /* cloudimg: the base, never written */
+	const char *etag;               /* of the URL that it is from */
 	uint64_t size, created_at;
 };
 

@@ -27,12 +27,11 @@ static const char *const files[] = {"/etc/resolv.conf", "/etc/hosts",
     "/etc/ssl", "/etc/pki", "/usr/share/ca-certificates",
     "/usr/local/share/ca-certificates", "/usr/share/zoneinfo", "/dev/urandom",
     "/dev/null"};
-static const char *const variables[] = {
-    "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"};
 
 static struct sandbox *confined(const char *helper, int fd, struct err *err)
 {
 	AUTO_SANDBOX struct sandbox *box = sandbox_new(0, err);
+	const char *dir = getenv("SSL_CERT_DIR");
 	struct sandbox *out = box;
 
 	if (!box ||
@@ -43,12 +42,8 @@ static struct sandbox *confined(const char *helper, int fd, struct err *err)
 	for (size_t i = 0; i < ARRAY_LEN(files); i++)
 		if (sandbox_allow(box, files[i], CONFINE_READ, err) < 0)
 			return NULL;
-	for (size_t i = 0; i < ARRAY_LEN(variables); i++) {
-		const char *v = getenv(variables[i]);
-
-		if (v && *v && sandbox_allow(box, v, CONFINE_READ, err) < 0)
-			return NULL;
-	}
+	if (dir && *dir && sandbox_allow(box, dir, CONFINE_READ, err) < 0)
+		return NULL;
 	sandbox_net(box);
 #ifndef __SANITIZE_ADDRESS__
 	sandbox_limit(box, RLIMIT_DATA, MEMORY);
@@ -64,6 +59,19 @@ static int64_t stall_s(void)
 	int64_t n = v ? atoll(v) : 0;
 
 	return n > 0 && n <= 3600 ? n : STALL_S;
+}
+
+/* The helper is nobody: what it might not open is opened here. */
+static int open_ca(int *ca, struct err *err)
+{
+	const char *file = getenv("CURL_CA_BUNDLE");
+
+	if (!file || !*file)
+		file = getenv("SSL_CERT_FILE");
+	if (!file || !*file)
+		return 0;
+	*ca = open(file, O_RDONLY | O_CLOEXEC);
+	return *ca < 0 ? err_sys(err, errno, "%.200s: open", file) : 0;
 }
 
 static int send_request(
@@ -85,12 +93,12 @@ int fetch_start(struct fetch *f, struct json_object *request, int fd,
 {
 	AUTO_FREE char *helper = proc_helper("fetch");
 	AUTO_SANDBOX struct sandbox *box = confined(helper, fd, err);
-	AUTO_FD int in = -1, to = -1, out = -1;
+	AUTO_FD int in = -1, to = -1, out = -1, ca = -1;
 	AUTO_PROC struct proc p;
 	int a[2], b[2];
 
 	proc_init(&p);
-	if (!box)
+	if (!box || open_ca(&ca, err) < 0)
 		return -1;
 	if (pipe2(a, O_CLOEXEC) < 0)
 		return err_sys(err, errno, "pipe");
@@ -101,6 +109,8 @@ int fetch_start(struct fetch *f, struct json_object *request, int fd,
 	f->out = b[0];
 	out = b[1];
 	jval_set_int(request, "fd", fd);
+	if (ca >= 0)
+		jval_set_int(request, "ca_fd", ca);
 	jval_set_int(request, "stall_s", stall_s());
 	if (send_request(to, request, err) < 0)
 		return -1;
@@ -108,6 +118,8 @@ int fetch_start(struct fetch *f, struct json_object *request, int fd,
 	p.in = in;
 	p.out = out;
 	p.keep[p.n_keep++] = fd;
+	if (ca >= 0)
+		p.keep[p.n_keep++] = ca;
 	if (keep_fd >= 0)
 		p.keep[p.n_keep++] = keep_fd;
 	sandbox_use(box, &p);

@@ -74,5 +74,13 @@ struct pull_opts {
 /* Says what it did in *out; the image's name in *name, the caller's. */
 int pull_image(const struct pull_opts *o, const char *ref, struct buf *out,
     char **name, struct err *err);
+/* The directory image/tmp/pull-HEX of that digest; waits for who has it. Goes
+ * by the undo list. */
+int pull_claim(struct work *w, const char *digest, struct err *err);
+
+/* ---- a file of the web (pull_url.c) ---- */
+bool is_url(const char *ref);
+int pull_url(const struct pull_opts *o, const char *url, struct buf *out,
+    struct err *err);
 
 #endif

@@ -30,6 +30,11 @@ static const struct opt opts[] = {
 	.kind = OPT_FLAG,
 	.offset = offsetof(struct pull_opts, insecure),
 	.help = "allow plain HTTP, and certificates of anybody"},
+    {.name = "sha256",
+	.kind = OPT_STRING,
+	.metavar = "HEX|URL",
+	.offset = offsetof(struct pull_opts, sha256),
+	.help = "what a URL's file must be, or where that is listed"},
     {.name = "max-size",
 	.kind = OPT_SIZE,
 	.metavar = "SIZE",
@@ -61,7 +66,7 @@ static int remove_work(void *arg, struct err *err)
 }
 
 /* Waits for another pull of the same; gc and that one remove directories. */
-static int claim(struct work *w, const char *digest, struct err *err)
+int pull_claim(struct work *w, const char *digest, struct err *err)
 {
 	struct stat a, b;
 	bool told = false;
@@ -151,7 +156,7 @@ static int pull_registry(struct pull *p, struct buf *out, struct err *err)
 	if (p->root_fd < 0)
 		return err_sys(err, errno, "image/tmp: create a file");
 	if (registry_root(&p->reg, p->root_fd, p->digest, &p->size, err) < 0 ||
-	    claim(w, p->digest, err) < 0)
+	    pull_claim(w, p->digest, err) < 0)
 		return -1;
 	return bring_all(p, out, err);
 }
@@ -180,7 +185,14 @@ int pull_image(const struct pull_opts *o, const char *ref, struct buf *out,
 	    .root_fd = -1,
 	    .blobs_fd = -1};
 	size_t mark = undo_mark();
-	int r = registry_open(&p.reg, ref, o->insecure, err);
+	int r;
+
+	if (is_url(ref)) {
+		if (name)
+			*name = xstrdup(ref);
+		return pull_url(o, ref, out, err);
+	}
+	r = registry_open(&p.reg, ref, o->insecure, err);
 
 	for (size_t i = 0; i < DOWNLOADS; i++)
 		p.down.jobs[i] =
@@ -199,6 +211,12 @@ int pull_image(const struct pull_opts *o, const char *ref, struct buf *out,
 
 static int pull_run(struct call *call, struct err *err)
 {
+	const struct pull_opts *o = call->opts;
+
+	if (o->sha256 && (call->args.n != 1 || !is_url(call->args.v[0])))
+		return err_set(err, ERR_USAGE,
+		    "--sha256 is of one URL; what a registry has is asked for "
+		    "by NAME@sha256:DIGEST");
 	for (size_t i = 0; i < call->args.n; i++)
 		if (pull_image(call->opts, call->args.v[i], &call->out, NULL,
 			err) < 0 ||
@@ -209,7 +227,7 @@ static int pull_run(struct call *call, struct err *err)
 
 const struct verb verb_pull = {
     .name = "pull",
-    .summary = "fetches images from registries",
+    .summary = "fetches images from registries, or disks by URL",
     .operands = "REF...",
     .min_args = 1,
     .max_args = -1,

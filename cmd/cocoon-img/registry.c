@@ -148,14 +148,19 @@ int registry_root(struct registry *r, int fd, char digest[72], uint64_t *size,
 {
 	AUTO_JSON struct json_object *answer = NULL;
 	bool plain = r->insecure || is_loopback(r->host);
-	struct err e = {0};
+	struct err e = {0}, e2 = {0};
 	const char *is;
 	int got = ask_root(r, fd, &answer, &e);
 
 	if (got < 0 && plain && e.code == ERR_FAILED && !tool_interrupted()) {
 		free_ptr(&r->base);
 		r->base = xasprintf("http://%s", r->host);
-		got = ask_root(r, fd, &answer, &e);
+		if (ask_root(r, fd, &answer, &e2) == 0)
+			got = 0;
+		else if (e2.code == ERR_FAILED)
+			err_wrap(&e, "HTTP: %.150s; HTTPS", e2.msg);
+		else
+			e = e2;
 	}
 	if (got < 0) {
 		*err = e;

@@ -14,7 +14,8 @@ setup() {
 	# No credentials but a test's own.
 	export HOME=$PWD
 	unset REGISTRY_AUTH_FILE XDG_RUNTIME_DIR DOCKER_CONFIG http_proxy \
-		https_proxy all_proxy no_proxy
+		https_proxy all_proxy no_proxy HTTPS_PROXY ALL_PROXY NO_PROXY \
+		CURL_CA_BUNDLE SSL_CERT_FILE SSL_CERT_DIR
 	export COCOON_FETCH_STALL=2
 	pids=()
 }
@@ -321,11 +322,40 @@ refused() {
 
 @test "plain HTTP only for loopback, or with --insecure" {
 	big_layout
-	ip addr add 192.0.2.9/32 dev lo
+	ip addr replace 192.0.2.9/32 dev lo
 	liar
 	t 1 cocoon-img pull "192.0.2.9:${at#*:}/a"
 	[ ! -s log ]
 	left_nothing
+}
+
+@test "HTTPS: whose certificate; redirects from it stay with it; proxies" {
+	need openssl
+	big_layout
+	ip addr replace 192.0.2.9/32 dev lo
+	openssl req -x509 -newkey rsa:2048 -nodes -keyout key -out cert \
+		-days 3 -subj /CN=x -addext \
+		subjectAltName=IP:127.0.0.1,IP:192.0.2.9 2>/dev/null
+	cat key cert >pem
+	chmod 600 cert
+	liar tls=pem auth=bearer
+	mkdir .docker
+	echo "{\"auths\":{\"$at\":{\"auth\":\"dTpw\"}}}" >.docker/config.json
+	t 1 cocoon-img pull "$at/a"
+	[ ! -s log ]
+	SSL_CERT_FILE=cert t 0 cocoon-img pull "$at/a"
+	grep -q 'GET /token.* auth=Basic dTpw' log
+	CURL_CA_BUNDLE=cert t 0 cocoon-img pull "$at/b"
+	t 0 cocoon-img pull --insecure "$at/c"
+	SSL_CERT_FILE=nothere t 4 cocoon-img pull "$at/d"
+	https_proxy=http://127.0.0.1:1 t 1 cocoon-img pull "$at/d"
+	no_proxy=127.0.0.1 https_proxy=http://127.0.0.1:1 SSL_CERT_FILE=cert \
+		t 0 cocoon-img pull "$at/d"
+	liar
+	plain=$at
+	liar tls=pem redirect="http://$plain"
+	SSL_CERT_FILE=cert t 7 cocoon-img pull --force "$at/a"
+	[[ $stderr == *"plain HTTP is refused"* ]]
 }
 
 @test "tokens: anonymous, with a password, by a refresh token" {
@@ -417,4 +447,104 @@ refused() {
 	grep -q '^CapBnd:.0*$' <<<"$status"
 	grep -q '^Seccomp:.2' <<<"$status"
 	grep -q '^NoNewPrivs:.1' <<<"$status"
+}
+
+# ---- cloud images by URL ----
+
+disk() {
+	need qemu-img
+	rm -f disk.raw
+	truncate -s 4M disk.raw
+	head -c 1500000 /dev/urandom |
+		dd of=disk.raw bs=4096 seek=16 conv=notrunc status=none
+	printf '\x55\xaa' | dd of=disk.raw bs=1 seek=510 conv=notrunc status=none
+	qemu-img convert -f raw -O qcow2 disk.raw disk.qcow2
+	sum=$(sha256sum <disk.qcow2 | cut -c1-64)
+	sha256sum disk.raw disk.qcow2 >SHA256SUMS
+	mkdir -p l
+	export no_proxy='*'
+}
+
+@test "a disk by URL; the second pull asks whether it changed" {
+	disk
+	liar
+	url=http://$at/file/disk.qcow2
+	t 0 cocoon image pull "$url"
+	[[ $output == "pulled: $url "* ]]
+	t 0 cocoon-img inspect "$url"
+	[ "$(jq -r .digest <<<"$output")" = "sha256:$sum" ]
+	[ "$(jq -r .type <<<"$output")" = cloudimg ]
+	t 0 cocoon-img pull "$url"
+	[ "$output" = "up to date: $url" ]
+	grep -q 'not modified' log
+	: >log
+	t 0 cocoon-img pull --force "$url"
+	! grep -q 'not modified' log || false
+	qemu-img convert -f raw -O qcow2 -o cluster_size=4096 disk.raw disk.qcow2
+	t 0 cocoon-img pull "$url"
+	[[ $output == "pulled: "* ]]
+	[ "$(cocoon-img inspect "$url" | jq -r .digest)" = \
+		"sha256:$(sha256sum <disk.qcow2 | cut -c1-64)" ]
+	[ -z "$(ls -A "$COCOON_ROOT_DIR/image/tmp")" ]
+	xz -k disk.raw
+	t 0 cocoon-img pull "http://$at/file/disk.raw.xz"
+	t 0 cocoon-img resolve --pull missing "$url"
+	t 4 cocoon-img pull "http://$at/file/nothere"
+}
+
+@test "--sha256: by digits, or by a list of them" {
+	disk
+	liar
+	url=http://$at/file/disk.qcow2
+	t 3 cocoon-img pull --sha256 "$(printf '0%.0s' {1..64})" "$url"
+	[[ $stderr == *"wrong digest"* ]]
+	left_nothing
+	t 0 cocoon-img pull --sha256 "$sum" "$url"
+	t 0 cocoon-img pull --force --sha256 "http://$at/file/SHA256SUMS" "$url"
+	echo "SHA256 (disk.qcow2) = $sum" >BSD
+	t 0 cocoon-img pull --force --sha256 "http://$at/file/BSD" "$url"
+	sed -i 's/disk.qcow2/other/' SHA256SUMS
+	t 4 cocoon-img pull --force --sha256 "http://$at/file/SHA256SUMS" "$url"
+	t 2 cocoon-img pull --sha256 12 "$url"
+	t 2 cocoon-img pull --sha256 "$sum" "$url" "$url"
+	t 2 cocoon-img pull --sha256 "$sum" debian
+}
+
+@test "a disk over a connection that drops" {
+	disk
+	liar cut=700000
+	t 0 cocoon-img pull "http://$at/file/disk.qcow2"
+	grep -q 'range=bytes=700000-' log
+	# Nothing says that it is the same file: from the beginning.
+	liar cut_once=700000 noetag=1
+	: >log
+	t 0 cocoon-img pull --force "http://$at/file/disk.qcow2"
+	! grep -q 'range=bytes' log || false
+	# With a digest, a later command goes on.
+	liar cut=60000
+	: >log
+	t 1 cocoon-img pull --force --sha256 "$sum" "http://$at/file/disk.qcow2"
+	last=$at
+	kill -9 "${pids[@]}"
+	[ -n "$(find "$COCOON_ROOT_DIR/image/tmp" -size +100k)" ]
+	t 0 cocoon-img gc
+	[ -z "$(ls -A "$COCOON_ROOT_DIR/image/tmp")" ]
+}
+
+@test "by URL: what is refused leaves nothing" {
+	disk
+	liar
+	echo '<!DOCTYPE html>' >page
+	t 7 cocoon-img pull "http://$at/file/page"
+	left_nothing
+	t 3 cocoon-img pull --max-size 1M "http://$at/file/disk.qcow2"
+	[[ $stderr == *"--max-size"* ]]
+	left_nothing
+	t 3 cocoon-img pull "http://u:p@$at/file/disk.qcow2"
+	left_nothing
+	t 7 cocoon-img pull http://192.0.2.1/disk
+	[[ $stderr == *"plain HTTP is refused"* ]]
+	liar endless=1
+	t 3 cocoon-img pull --max-size 1M "http://$at/file/disk.qcow2"
+	left_nothing
 }

@@ -18,7 +18,8 @@
 
 struct request {
 	const char *url;
-	uint64_t fd; /* the file */
+	uint64_t ca_fd; /* certificates of authorities; 0: the system's */
+	uint64_t fd;    /* the file */
 	struct jstrs accept;
 	const char *basic; /* user:secret in base64 */
 	const char *user, *secret;
@@ -45,6 +46,7 @@ struct http {
 	CURL *curl;
 	const struct request *q;
 	struct sink *sink;
+	struct buf ca;
 	bool begun;
 	char error[CURL_ERROR_SIZE];
 	/* what came */
@@ -65,7 +67,7 @@ void http_close(struct http *h);
  * (CURLE_OK) and err is set.
  */
 struct exchange {
-	const char *url, *auth, *form, *range, *etag;
+	const char *url, *auth, *form, *range, *etag, *if_range;
 	bool accept;
 	struct sink *sink;
 };

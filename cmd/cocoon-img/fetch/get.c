@@ -195,7 +195,19 @@ struct session {
 	int asked;     /* for credentials, since they last were good */
 	int from_zero; /* started again because of what was there before */
 	struct buf token;
+	struct buf version; /* a strong ETag of the body so far */
 };
+
+static void keep_version(struct session *s)
+{
+	const struct buf *etag = &s->http.etag;
+
+	if (!s->http.begun)
+		return;
+	s->version.len = 0;
+	if (etag->len && etag->data[0] == '"')
+		buf_add(&s->version, etag->data, etag->len);
+}
 
 static enum step try_again(struct session *s, struct err *err)
 {
@@ -254,11 +266,19 @@ static enum step judge(struct session *s, struct got *out, struct err *err)
 static enum step once(struct session *s, struct got *out, struct err *err)
 {
 	char range[40];
+	int r;
 	struct exchange x = {.url = s->body.q->url,
 	    .auth = s->auth,
 	    .accept = true,
 	    .sink = &s->body.sink};
 
+	/* Without a digest, who says that it is still the same file? */
+	if (s->body.at && !s->body.q->digest) {
+		if (s->version.len)
+			x.if_range = s->version.data;
+		else
+			start_again(&s->body);
+	}
 	if (s->body.at) {
 		snprintf(range, sizeof(range), "%llu-",
 		    (unsigned long long)s->body.at);
@@ -266,7 +286,9 @@ static enum step once(struct session *s, struct got *out, struct err *err)
 	} else {
 		x.etag = s->body.q->etag;
 	}
-	if (http_do(&s->http, &x, err) == 0)
+	r = http_do(&s->http, &x, err);
+	keep_version(s);
+	if (r == 0)
 		return judge(s, out, err);
 	if (s->http.result == CURLE_OK)
 		return STEP_FAILED;
@@ -343,6 +365,7 @@ int get(const struct request *q, struct got *out, struct err *err)
 	EVP_MD_CTX_free(s.body.sha);
 	free_ptr(&s.auth);
 	buf_release(&s.token);
+	buf_release(&s.version);
 	http_close(&s.http);
 	return r;
 }

@@ -7,8 +7,11 @@
 #include <string.h>
 #include <strings.h>
 
+#include "file.h"
+
 #define REDIRECTS_MAX 5
 #define HEADERS_MAX ((size_t)64 << 10)
+#define CA_MAX ((size_t)8 << 20)
 #define WASTE_MAX ((size_t)64 << 10)
 #define CONNECT_S 15L
 
@@ -92,17 +95,24 @@ static size_t on_body(char *data, size_t one, size_t len, void *arg)
 	return h->sink->put(h->sink, data, len) < 0 ? 0 : len;
 }
 
-static void set_ca(CURL *c)
+/* In a file that only the caller could open, or the system's. */
+static int read_ca(struct http *h, struct err *err)
 {
-	const char *file = getenv("CURL_CA_BUNDLE");
+	if (!h->q->ca_fd)
+		return 0;
+	return read_all((int)h->q->ca_fd, &h->ca, CA_MAX, "certificates", err);
+}
+
+static void set_ca(struct http *h)
+{
+	struct curl_blob blob = {
+	    .data = h->ca.data, .len = h->ca.len, .flags = CURL_BLOB_NOCOPY};
 	const char *dir = getenv("SSL_CERT_DIR");
 
-	if (!file || !*file)
-		file = getenv("SSL_CERT_FILE");
-	if (file && *file)
-		curl_easy_setopt(c, CURLOPT_CAINFO, file);
+	if (h->q->ca_fd)
+		curl_easy_setopt(h->curl, CURLOPT_CAINFO_BLOB, &blob);
 	if (dir && *dir)
-		curl_easy_setopt(c, CURLOPT_CAPATH, dir);
+		curl_easy_setopt(h->curl, CURLOPT_CAPATH, dir);
 }
 
 int http_open(struct http *h, const struct request *q, struct err *err)
@@ -111,7 +121,7 @@ int http_open(struct http *h, const struct request *q, struct err *err)
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) ||
 	    !(h->curl = curl_easy_init()))
 		return err_set(err, ERR_FAILED, "libcurl: cannot start");
-	return 0;
+	return read_ca(h, err);
 }
 
 void http_close(struct http *h)
@@ -121,6 +131,7 @@ void http_close(struct http *h)
 	buf_release(&h->location);
 	buf_release(&h->etag);
 	buf_release(&h->type);
+	buf_release(&h->ca);
 }
 
 static void set_up(struct http *h, const struct exchange *x)
@@ -146,7 +157,7 @@ static void set_up(struct http *h, const struct exchange *x)
 		curl_easy_setopt(c, CURLOPT_POSTFIELDS, x->form);
 	if (x->range)
 		curl_easy_setopt(c, CURLOPT_RANGE, x->range);
-	set_ca(c);
+	set_ca(h);
 	if (q->insecure) {
 		curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 0L);
 		curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 0L);
@@ -214,6 +225,8 @@ static int perform(
 		add_header(&list, "Authorization", x->auth);
 	if (x->etag)
 		add_header(&list, "If-None-Match", x->etag);
+	if (x->if_range)
+		add_header(&list, "If-Range", x->if_range);
 	for (size_t i = 0; x->accept && i < h->q->accept.n; i++)
 		add_header(&list, "Accept", h->q->accept.v[i]);
 	curl_easy_setopt(h->curl, CURLOPT_HTTPHEADER, list);

@@ -18,6 +18,7 @@
 static const struct jfield fields[] = {
     F(url, J_STR, J_REQUIRED),
     F(fd, J_U64, J_REQUIRED),
+    F(ca_fd, J_U64, 0),
     F(accept, J_STRS, 0),
     F(basic, J_STR, 0),
     F(user, J_STR, 0),
