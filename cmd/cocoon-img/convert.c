@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A layer blob to an EROFS file, in steps that are children of ours: unpack
- * and adopt (the helper), build (mkfs.erofs), check (fsck.erofs), digest. Two
+ * and adopt (the helper), build (mkfs.erofs), verify, digest (the helper). Two
  * layers are on their way at once: unpacking is one core's work.
  *
  * No compression: mkfs.erofs 1.5 takes five times as long with lz4 (26 s
@@ -37,7 +37,7 @@ static const struct step {
     {"unpack", false, unpack_start, unpack_done},
     {"adopt", true, adopt_start, NULL},
     {"mkfs.erofs", false, build_start, build_done},
-    {"fsck.erofs", false, check_start, NULL},
+    {"verify", false, check_start, check_done},
     {"digest", false, digest_start, digest_done},
 };
 

@@ -39,6 +39,7 @@ int digest_start(
     struct job *j, struct proc *p, struct sandbox **box, struct err *err);
 int unpack_done(struct job *j, struct err *err);
 int build_done(struct job *j, struct err *err);
+int check_done(struct job *j, struct err *err);
 int digest_done(struct job *j, struct err *err);
 
 #endif

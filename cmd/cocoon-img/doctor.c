@@ -133,7 +133,6 @@ static int doctor_run(struct call *call, struct err *err)
 {
 	(void)err;
 	check_program(call, "mkfs.erofs", "-V", "apt-get install erofs-utils");
-	check_program(call, "fsck.erofs", "-V", "apt-get install erofs-utils");
 	check_program(call, "qemu-img", "-V", "apt-get install qemu-utils");
 	check_helper(call);
 	check_landlock(call);

@@ -283,9 +283,6 @@ int build_done(struct job *j, struct err *err)
 
 	if (fd < 0)
 		return -1;
-	/* Removed before the fsync to come: most of it is never written. */
-	if (tree_remove(j->dir_fd, "tree", err) < 0)
-		return -1;
 	/* The disk begins now; the fsync before the commit waits for it. */
 	sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 	if (fchmod(fd, 0444) < 0)
@@ -296,17 +293,30 @@ int build_done(struct job *j, struct err *err)
 int check_start(
     struct job *j, struct proc *p, struct sandbox **box, struct err *err)
 {
-	*box = sandbox_new(0, err);
-	j->blob_fd = open_erofs(j, O_RDONLY, err);
-	if (!*box || j->blob_fd < 0)
+	AUTO_FREE char *helper = proc_helper("layer");
+
+	*box = sandbox_new(BUILD_CAPS, err);
+	p->in = j->blob_fd = open_erofs(j, O_RDONLY, err);
+	if (!*box || p->in < 0 || allow_helper(*box, helper, err) < 0 ||
+	    open_dirs(j, &j->tree_fd, &j->out_fd, err) < 0 ||
+	    sandbox_allow_fd(*box, j->tree_fd, CONFINE_READ, "tree", err) < 0 ||
+	    sandbox_allow_fd(*box, j->out_fd, CONFINE_READ, "out", err) < 0)
 		return -1;
-	if (sandbox_allow_fd(*box, j->blob_fd, CONFINE_READ, "erofs", err) <
-		0 ||
-	    use_program(*box, p, "fsck.erofs", err) < 0)
-		return -1;
-	strv_addf(&p->argv, "/proc/self/fd/%d", j->blob_fd);
-	p->keep[p->n_keep++] = j->blob_fd;
+	strv_add(&p->argv, helper);
+	strv_add(&p->argv, "verify");
+	strv_addf(&p->argv, "%d", j->tree_fd);
+	strv_addf(&p->argv, "%d", j->out_fd);
+	p->keep[p->n_keep++] = j->tree_fd;
+	p->keep[p->n_keep++] = j->out_fd;
 	return 0;
+}
+
+int check_done(struct job *j, struct err *err)
+{
+	/* Removed before the fsync to come: most of it is never written. */
+	if (tree_remove(j->dir_fd, "tree", err) < 0)
+		return -1;
+	return tree_remove(j->dir_fd, "out/content", err);
 }
 
 int digest_start(

@@ -176,8 +176,8 @@ deleted: cloud" ]
 	refused 7 "snapshots" snap
 	qemu-img create -q -f qcow2 huge 3T
 	refused 7 "2 TiB" huge
-	qemu-img create -q -f qcow2 --object secret,id=s,data=x \
-		-o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=1 luks 1M
+	cp "$in/d.qcow2" luks
+	printf '\x02' | dd of=luks bs=1 seek=35 conv=notrunc status=none
 	refused 7 "encrypted" luks
 	# Its L1 table names a cluster beyond the file; one that is the header.
 	l1=$((0x$(xxd -s 40 -l 8 -p "$in/d.qcow2")))
@@ -411,4 +411,157 @@ kernel_is() {
 	[[ $output = *".vmlinux: corrupt"* ]]
 	t 0 cocoon-img import k-gz "k.tar"
 	kernel_is gz
+}
+
+# A tree, what unpack says of it, and its image, without any sandbox.
+helper_layer() {
+	mkdir tree out
+	"$TOP/tests/double/oci-layout" l <<-'EOF'
+		layer
+		d etc
+		x user.a b
+		f etc/a text
+		big etc/b 20000
+		h etc/c etc/a
+		l etc/l a
+		f etc/same text
+		c null 1 3
+	EOF
+	blob=l/blobs/sha256/$(jq -r '.layers[0].digest[7:]' \
+		"l/blobs/sha256/$(jq -r '.manifests[0].digest[7:]' l/index.json)")
+	t 0 "$BIN/libexec/layer" unpack 8 9 100000 100 0 8<tree 9<out <"$blob"
+	SOURCE_DATE_EPOCH=17179869183 mkfs.erofs --quiet -Enoinline_data e tree
+}
+
+verify() {
+	"$BIN/libexec/layer" verify 8 9 8<tree 9<out <"${1-e}"
+}
+
+# differs WORDS: the tree is no more what the image has, nor the other way.
+differs() {
+	t 1 verify
+	echo "$output" >&2
+	[[ $output = *"$1"*differs* ]]
+	rm -r tree
+	cp -a tree.orig tree
+}
+
+@test "what mkfs.erofs made is compared with the layer" {
+	need setfattr
+	[ "$(id -u)" = 0 ] || skip_for "root is missing"
+	helper_layer
+	t 0 verify
+	cp e e.orig
+	# Other bytes in the image: those of the archive count, not the tree's.
+	at=$(grep -abo text e | head -n 1 | cut -d: -f1)
+	printf T | dd of=e bs=1 seek="$at" conv=notrunc status=none
+	t 1 verify
+	[[ $output = *"etc/"*": content differs"* ]]
+	cp e.orig e
+	# The attributes of the tree, one after the other.
+	mv tree tree.orig
+	for change in "mode:chmod 600 tree/etc/a" "owner:chown 5 tree/etc/a" \
+		"time:touch tree/etc/a" "target:ln -sfn b tree/etc/l" \
+		"user.a:setfattr -n user.a -v c tree/etc/a" \
+		"number of attributes:setfattr -n user.b -v c tree/etc/b" \
+		"number of names:touch tree/etc/new" "name:rm tree/etc/l" \
+		"number of links:rm tree/etc/c" "size:truncate -s 3 tree/etc/b" \
+		"mode:chmod 700 tree" "device:eval rm tree/null && mknod -m 644 tree/null c 1 5"; do
+		cp -a tree.orig tree
+		m=$(stat -c %y tree/etc)
+		mr=$(stat -c %y tree)
+		ml=$(stat -c %y tree/etc/l)
+		mn=$(stat -c %y tree/null)
+		# cp has made new inodes; the contents are known by them.
+		rm -rf out
+		mkdir out
+		python3 - <<-'EOF'
+			import hashlib, os, struct
+			with open("out/content", "wb") as f:
+			    for d, _, names in os.walk("tree"):
+			        for n in names:
+			            p = d + "/" + n
+			            if os.path.isfile(p) and not os.path.islink(p):
+			                sha = hashlib.sha256(open(p, "rb").read())
+			                f.write(struct.pack("QQ64s", os.stat(p).st_ino,
+			                        1, sha.hexdigest().encode()))
+		EOF
+		t 0 verify
+		${change#*:}
+		touch -d "$m" tree/etc
+		touch -d "$mr" tree
+		[ ! -L tree/etc/l ] || touch -hd "$ml" tree/etc/l
+		[ ! -e tree/null ] || touch -hd "$mn" tree/null
+		differs "${change%%:*}"
+		rm -r tree
+	done
+}
+
+# Malformed layers and images of them: an error or not, but no crash, and
+# nothing outside the tree. COCOON_FUZZ_N of each; more than make check does.
+@test "malformed layers, disks and EROFS images" {
+	[ "$(id -u)" = 0 ] || skip_for "root is missing"
+	helper_layer
+	export blob
+	gzip -dc "$blob" >plain.tar
+	zstd -q plain.tar
+	cp "$in/d.qcow2" .
+	find . ! -name 'separate-*' ! -path './root*' ! -name before | sort >before
+	t 0 python3 - "$BIN" "${COCOON_FUZZ_N-60}" <<-'EOF'
+		import os, random, shutil, subprocess, sys
+		helper, n = sys.argv[1] + "/libexec/layer", int(sys.argv[2])
+		rnd = random.Random(7)
+		def bent(data, head):
+		    data = bytearray(data)
+		    for _ in range(rnd.randint(1, 6)):
+		        at = rnd.randrange(min(len(data), head))
+		        data[at] = rnd.choice((0, 0xff, data[at] ^ 1 << rnd.randrange(8),
+		                               rnd.randrange(256)))
+		    if rnd.random() < .1:
+		        del data[rnd.randrange(len(data)):]
+		    return bytes(data)
+		def run(data, *words, fds=()):
+		    r = subprocess.run([helper, *map(str, words)], input=data,
+		                       pass_fds=fds, capture_output=True, timeout=20)
+		    if r.returncode not in range(8):
+		        open("crash", "wb").write(data)
+		        sys.exit(f"{words}: status {r.returncode}: {r.stderr[-500:]}")
+		    return r.returncode
+		seen = set()
+		for name, head in ((os.environ["blob"], 400), ("plain.tar", 12000),
+		                   ("plain.tar.zst", 400)):
+		    data = open(name, "rb").read()
+		    for i in range(n):
+		        for d in ("ft", "fo"):
+		            shutil.rmtree(d, ignore_errors=True)
+		            os.mkdir(d)
+		        tree, out = os.open("ft", 0), os.open("fo", 0)
+		        seen.add(run(bent(data, head), "unpack", tree, out, 100000,
+		                     100, 1, fds=(tree, out)))
+		        os.close(tree), os.close(out)
+		        if i % 5 == 0:
+		            run(bent(data, head), "sniff")
+		tree, out = os.open("tree", 0), os.open("out", 0)
+		data = open("e", "rb").read()
+		for i in range(n):
+		    seen.add(run(bent(data, len(data)), "verify", tree, out,
+		                 fds=(tree, out)))
+		data = open("d.qcow2", "rb").read()
+		for i in range(n // 10):
+		    with open("f.qcow2", "wb") as f:
+		        f.write(bent(data, 120 if i % 2 else 70000 * 4))
+		    r = subprocess.run([sys.argv[1] + "/cocoon-img", "import", "f",
+		                        "f.qcow2"], capture_output=True, timeout=60)
+		    if r.returncode not in range(8) or (
+		            r.returncode and r.stderr.count(b"\n") != 1):
+		        sys.exit(f"qcow2: {r.returncode}: {r.stderr}")
+		assert {0, 1, 3} <= seen, seen
+		for d in ("ft", "fo", "f.qcow2"):
+		    shutil.rmtree(d) if os.path.isdir(d) else os.remove(d)
+	EOF
+	find . ! -name 'separate-*' ! -path './root*' ! -name before ! -name after |
+		sort >after
+	diff before after
+	t 0 cocoon-img verify
+	[ -z "$(ls -A "$COCOON_ROOT_DIR/image/tmp")" ]
 }

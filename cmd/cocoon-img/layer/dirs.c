@@ -37,7 +37,7 @@ static int compare(const void *a, const void *b)
 	return strcmp(a, b);
 }
 
-static FILE *open_out(int out_fd, const char *name, struct err *err)
+FILE *open_out(int out_fd, const char *name, struct err *err)
 {
 	AUTO_FD int fd = openat(out_fd, name,
 	    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -50,7 +50,7 @@ static FILE *open_out(int out_fd, const char *name, struct err *err)
 	return f;
 }
 
-static int close_out(FILE *f, const char *name, struct err *err)
+int close_out(FILE *f, const char *name, struct err *err)
 {
 	bool bad = fflush(f) != 0 || ferror(f);
 	int saved = errno;

@@ -41,35 +41,71 @@ static int write_at(int fd, const char *data, size_t len, int64_t at)
 	return 0;
 }
 
-/* Sparse files come as ranges; what lies between stays a hole. */
-static int copy_data(struct archive *a, int fd, const struct name *n,
-    int64_t size, struct err *err)
+static void hash_zeros(struct evp_md_ctx_st *sha, int64_t n)
 {
+	static const char zeros[1 << 16];
+
+	for (; n > 0; n -= (int64_t)sizeof(zeros))
+		sha_add(sha, zeros,
+		    n < (int64_t)sizeof(zeros) ? (size_t)n : sizeof(zeros));
+}
+
+/* Sparse files come as ranges, in order; what lies between stays a hole. */
+static int copy_data(struct archive *a, int fd, const struct name *n,
+    int64_t size, struct evp_md_ctx_st *sha, struct err *err)
+{
+	int64_t at, end = 0;
 	const void *data;
-	int64_t at;
 	size_t len;
 	int r;
 
 	while (
 	    (r = archive_read_data_block(a, &data, &len, &at)) == ARCHIVE_OK) {
-		if (at < 0 || at > size || (int64_t)len > size - at)
-			return refuse(err, n, "more data than its size");
+		if (!len)
+			continue;
+		if (at < end || at > size || (int64_t)len > size - at)
+			return refuse(err, n,
+			    at < end ? "ranges out of order"
+				     : "more data than its size");
+		hash_zeros(sha, at - end);
+		sha_add(sha, data, len);
+		end = at + (int64_t)len;
 		if (write_at(fd, data, len, at) < 0)
 			return err_sys(err, errno, "%s: write", n->path);
 	}
 	if (r != ARCHIVE_EOF)
 		return err_set(err, ERR_INPUT, "%s: read: %s", n->path,
 		    archive_error_string(a));
+	hash_zeros(sha, size - end);
 	if (ftruncate(fd, size) < 0)
 		return err_sys(err, errno, "%s: write", n->path);
 	return 0;
+}
+
+/* What verify compares the image with. */
+static int note_content(struct unpack *u, int fd, const char *digest,
+    const struct name *n, struct err *err)
+{
+	struct content c = {.serial = u->used.entries};
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return err_sys(err, errno, "%s: stat", n->path);
+	c.ino = st.st_ino;
+	memcpy(c.sha, digest + 7, sizeof(c.sha));
+	return fwrite(&c, sizeof(c), 1, u->content) == 1
+		   ? 0
+		   : err_sys(err, errno, "content: write");
 }
 
 static int make_file(struct unpack *u, struct archive *a,
     struct archive_entry *e, const struct name *n, struct err *err)
 {
 	int64_t size = archive_entry_size(e);
+	struct evp_md_ctx_st *sha;
+	char digest[72];
 	AUTO_FD int fd = -1;
+	int r;
 
 	/* What counts is the size in the image, which has no holes. */
 	if (size < 0 || (uint64_t)size > u->max.bytes - u->used.bytes)
@@ -79,7 +115,12 @@ static int make_file(struct unpack *u, struct archive *a,
 	    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return err_sys(err, errno, "%s: create", n->path);
-	return copy_data(a, fd, n, size, err);
+	sha = sha_new();
+	if (!sha)
+		return err_set(err, ERR_FAILED, "sha256: cannot start");
+	r = copy_data(a, fd, n, size, sha, err);
+	sha_end(sha, digest);
+	return r < 0 ? -1 : note_content(u, fd, digest, n, err);
 }
 
 static int make_node(struct unpack *u, struct archive_entry *e,

@@ -9,6 +9,7 @@
 #define COCOON_LAYER_H
 
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #include "buf.h"
@@ -25,7 +26,18 @@ struct limits {
 struct unpack {
 	struct tree tree;
 	struct limits max, used;
+	FILE *content; /* a struct content for each file that was written */
 };
+
+/* The bytes of a file of the tree, as the archive had them. */
+struct content {
+	uint64_t ino, serial; /* the later one of the same inode counts */
+	char sha[64];         /* digits */
+};
+
+/* Compares an EROFS image with the tree and the contents (verify.c). */
+int layer_verify(
+    int tree_fd, int out_fd, int erofs_fd, struct buf *out, struct err *err);
 
 /* One entry of the archive, its data included. */
 int entry_unpack(struct unpack *u, struct archive *a, struct archive_entry *e,

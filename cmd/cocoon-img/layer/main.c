@@ -8,43 +8,70 @@
 #include "log.h"
 #include "opt.h"
 
-/* layer unpack TREE_FD OUT_FD MAX_BYTES MAX_ENTRIES DIFF [FD...] */
-static int unpack(int n, char **argv, struct buf *out, struct err *err)
-{
-	struct unpack u = {.tree = {.dir_fd = -1}};
-	struct stream *s;
-	uint64_t tree, to;
+#define NUMBERS_MAX 5
 
-	if (parse_u64(argv[0], &tree) < 0 || parse_u64(argv[1], &to) < 0 ||
-	    parse_u64(argv[2], &u.max.bytes) < 0 ||
-	    parse_u64(argv[3], &u.max.entries) < 0)
-		return err_set(err, ERR_USAGE, "numbers are wanted");
-	u.tree.root_fd = (int)tree;
-	s = stream_open(n - 5, argv + 5, err);
-	return s ? layer_unpack(&u, s, *argv[4] == '1', (int)to, out, err) : -1;
+/* v: the numbers that were given. s: what is read, which is theirs to free. */
+static int do_unpack(
+    const uint64_t *v, struct stream *s, struct buf *out, struct err *err)
+{
+	struct unpack u = {
+	    .tree = {.root_fd = (int)v[0], .dir_fd = -1}, .max = {v[2], v[3]}};
+
+	return layer_unpack(&u, s, v[4], (int)v[1], out, err);
 }
 
-/* layer adopt TREE_FD OUT_FD <DIRS of the layers below */
-static int adopt(char **argv, struct err *err)
+static int do_adopt(
+    const uint64_t *v, struct stream *s, struct buf *out, struct err *err)
 {
-	struct tree t = {.dir_fd = -1};
-	uint64_t tree, out;
+	struct tree t = {.root_fd = (int)v[0], .dir_fd = -1};
 
-	if (parse_u64(argv[0], &tree) < 0 || parse_u64(argv[1], &out) < 0)
-		return err_set(err, ERR_USAGE, "numbers are wanted");
-	t.root_fd = (int)tree;
-	return dirs_adopt(&t, (int)out, STDIN_FILENO, err);
+	(void)s;
+	(void)out;
+	return dirs_adopt(&t, (int)v[1], STDIN_FILENO, err);
 }
 
-/* layer digest <FILE */
-static int digest_of(struct buf *out, struct err *err)
+static int do_verify(
+    const uint64_t *v, struct stream *s, struct buf *out, struct err *err)
 {
-	struct stream *s = stream_new(STDIN_FILENO);
+	(void)s;
+	return layer_verify((int)v[0], (int)v[1], STDIN_FILENO, out, err);
+}
+
+static int do_vmlinux(
+    const uint64_t *v, struct stream *s, struct buf *out, struct err *err)
+{
+	(void)s;
+	return vmlinux((int)v[0], v[1], out, err);
+}
+
+static int do_expand(
+    const uint64_t *v, struct stream *s, struct buf *out, struct err *err)
+{
+	return expand(s, (int)v[0], v[1], out, err);
+}
+
+static int do_explode(
+    const uint64_t *v, struct stream *s, struct buf *out, struct err *err)
+{
+	return explode(s, (int)v[0], &(struct limits){v[1], v[2]}, out, err);
+}
+
+static int do_sniff(
+    const uint64_t *v, struct stream *s, struct buf *out, struct err *err)
+{
+	(void)v;
+	(void)err;
+	sniff(s, out);
+	return 0;
+}
+
+static int do_digest(
+    const uint64_t *v, struct stream *s, struct buf *out, struct err *err)
+{
 	char digest[72];
 	uint64_t bytes;
 
-	if (!s)
-		return err_set(err, ERR_FAILED, "sha256: cannot start");
+	(void)v;
 	if (stream_end(s, digest, &bytes, err) < 0)
 		return -1;
 	buf_addf(out, "{\"digest\":\"%s\",\"source_size\":%llu}\n", digest,
@@ -52,74 +79,43 @@ static int digest_of(struct buf *out, struct err *err)
 	return 0;
 }
 
-/* layer expand OUT_FD MAX_BYTES [FD...] */
-static int expand_disk(int n, char **argv, struct buf *out, struct err *err)
-{
-	struct stream *s;
-	uint64_t to, max;
-
-	if (parse_u64(argv[0], &to) < 0 || parse_u64(argv[1], &max) < 0)
-		return err_set(err, ERR_USAGE, "numbers are wanted");
-	s = stream_open(n - 2, argv + 2, err);
-	return s ? expand(s, (int)to, max, out, err) : -1;
-}
-
-/* layer vmlinux OUT_FD MAX_BYTES <KERNEL */
-static int unpack_kernel(char **argv, struct buf *out, struct err *err)
-{
-	uint64_t to, max;
-
-	if (parse_u64(argv[0], &to) < 0 || parse_u64(argv[1], &max) < 0)
-		return err_set(err, ERR_USAGE, "numbers are wanted");
-	return vmlinux((int)to, max, out, err);
-}
-
-/* layer sniff [FD...] */
-static int sniff_kind(int n, char **argv, struct buf *out, struct err *err)
-{
-	struct stream *s = stream_open(n, argv, err);
-
-	if (!s)
-		return -1;
-	sniff(s, out);
-	return 0;
-}
-
-/* layer explode DIR_FD MAX_BYTES MAX_ENTRIES [FD...] */
-static int explode_image(int n, char **argv, struct buf *out, struct err *err)
-{
-	struct limits max;
-	struct stream *s;
-	uint64_t dir;
-
-	if (parse_u64(argv[0], &dir) < 0 ||
-	    parse_u64(argv[1], &max.bytes) < 0 ||
-	    parse_u64(argv[2], &max.entries) < 0)
-		return err_set(err, ERR_USAGE, "numbers are wanted");
-	s = stream_open(n - 3, argv + 3, err);
-	return s ? explode(s, (int)dir, &max, out, err) : -1;
-}
+static const struct command {
+	const char *name, *numbers;
+	int n;
+	bool stream; /* reads the descriptors that follow, or standard input */
+	int (*fn)(const uint64_t *v, struct stream *s, struct buf *out,
+	    struct err *err);
+} commands[] = {
+    {"digest", "", 0, true, do_digest},
+    {"sniff", "", 0, true, do_sniff},
+    {"unpack", "TREE OUT MAX_BYTES MAX_ENTRIES DIFF", 5, true, do_unpack},
+    {"adopt", "TREE OUT <DIRS", 2, false, do_adopt},
+    {"verify", "TREE OUT <EROFS", 2, false, do_verify},
+    {"vmlinux", "OUT MAX_BYTES <KERNEL", 2, false, do_vmlinux},
+    {"expand", "OUT MAX_BYTES", 2, true, do_expand},
+    {"explode", "DIR MAX_BYTES MAX_ENTRIES", 3, true, do_explode},
+};
 
 static int run(int argc, char **argv, struct buf *out, struct err *err)
 {
-	if (argc >= 7 && !strcmp(argv[1], "unpack"))
-		return unpack(argc - 2, argv + 2, out, err);
-	if (argc == 4 && !strcmp(argv[1], "adopt"))
-		return adopt(argv + 2, err);
-	if (argc == 2 && !strcmp(argv[1], "digest"))
-		return digest_of(out, err);
-	if (argc == 4 && !strcmp(argv[1], "vmlinux"))
-		return unpack_kernel(argv + 2, out, err);
-	if (argc >= 2 && !strcmp(argv[1], "sniff"))
-		return sniff_kind(argc - 2, argv + 2, out, err);
-	if (argc >= 5 && !strcmp(argv[1], "explode"))
-		return explode_image(argc - 2, argv + 2, out, err);
-	if (argc >= 4 && !strcmp(argv[1], "expand"))
-		return expand_disk(argc - 2, argv + 2, out, err);
-	return err_set(err, ERR_USAGE,
-	    "usage: layer digest | sniff [FD...] | adopt TREE OUT | expand OUT "
-	    "MAX [FD...] | explode DIR MAX ENTRIES [FD...] | unpack TREE OUT "
-	    "MAX ENTRIES DIFF [FD...] | vmlinux OUT MAX");
+	const struct command *c = NULL;
+	struct stream *s = NULL;
+	uint64_t v[NUMBERS_MAX];
+
+	for (size_t i = 0; argc > 1 && i < ARRAY_LEN(commands); i++)
+		if (!strcmp(argv[1], commands[i].name))
+			c = &commands[i];
+	if (!c)
+		return err_set(err, ERR_USAGE, "layer: which command?");
+	if (argc < 2 + c->n || (argc > 2 + c->n && !c->stream))
+		return err_set(err, ERR_USAGE, "usage: layer %s %s%s", c->name,
+		    c->numbers, c->stream ? " [FD...]" : "");
+	for (int i = 0; i < c->n; i++)
+		if (parse_u64(argv[2 + i], &v[i]) < 0)
+			return err_set(err, ERR_USAGE, "numbers are wanted");
+	if (c->stream)
+		s = stream_open(argc - 2 - c->n, argv + 2 + c->n, err);
+	return c->stream && !s ? -1 : c->fn(v, s, out, err);
 }
 
 int main(int argc, char **argv)

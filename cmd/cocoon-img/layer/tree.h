@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <time.h>
@@ -79,6 +80,9 @@ bool xattr_kept(const char *name);
  */
 struct dirs;
 struct dirs *dirs_new(int out_fd, struct err *err);
+/* A new file there; close_out says whether all of it was written. */
+FILE *open_out(int out_fd, const char *name, struct err *err);
+int close_out(FILE *f, const char *name, struct err *err);
 /* n was made since something is in it; or has its entry now. */
 void dirs_implicit(struct dirs *d, const char *path);
 int dirs_explicit(struct dirs *d, const struct name *n, struct archive_entry *e,

@@ -133,7 +133,9 @@ int layer_unpack(struct unpack *u, struct stream *s, bool want_diff, int out_fd,
 	uint64_t bytes, implicit;
 
 	u->tree.dirs = dirs_new(out_fd, err);
-	if (!u->tree.dirs || read_tar(u, s, sha, err) < 0 ||
+	u->content = open_out(out_fd, "content", err);
+	if (!u->tree.dirs || !u->content || read_tar(u, s, sha, err) < 0 ||
+	    close_out(u->content, "content", err) < 0 ||
 	    dirs_end(u->tree.dirs, &implicit, err) < 0 ||
 	    stream_end(s, digest, &bytes, err) < 0)
 		return -1;
