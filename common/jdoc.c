@@ -84,6 +84,17 @@ void jval_put(struct json_object *v)
 	json_object_put(v);
 }
 
+struct json_object *jval_copy(const struct json_object *v)
+{
+	struct json_object *out = NULL;
+
+	/* It fails for want of memory alone. */
+	if (v && json_object_deep_copy(
+		     (struct json_object *)(uintptr_t)v, &out, NULL) < 0)
+		abort();
+	return out;
+}
+
 struct json_object *jval_ref(struct json_object *v)
 {
 	return json_object_get(v);

@@ -76,6 +76,7 @@ struct json_object *jval_parse(const char *text, size_t len, struct err *err);
 struct json_object *jval_object(void);
 void jval_put(struct json_object *v);
 struct json_object *jval_ref(struct json_object *v);
+struct json_object *jval_copy(const struct json_object *v); /* all of it */
 void jval_put_ptr(struct json_object **v);
 #define AUTO_JSON CLEANUP(jval_put_ptr)
 /* One compact line without its newline, appended. */

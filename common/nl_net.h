@@ -29,6 +29,16 @@ int nl_route_each4(struct nl *nl,
     int (*fn)(const struct nl_route4 *route, void *arg), void *arg,
     struct err *err);
 
+/* nl_route_any.c: the same of either family, bytes in network order. */
+struct nl_route {
+	int family, prefix, oif;
+	unsigned char dst[16], gw[16];
+	bool has_gw, by_kernel; /* by_kernel: comes with an address */
+};
+int nl_route_each(struct nl *nl, int family,
+    int (*fn)(const struct nl_route *route, void *arg), void *arg,
+    struct err *err);
+
 /* ---- nl_tc.c ---- */
 
 /* Queued. Everything that comes in at one device goes out at the other. */

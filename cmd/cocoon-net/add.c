@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "builtin.h"
+#include "cni_nic.h"
 #include "file.h"
 #include "net.h"
 #include "netns.h"
@@ -30,6 +31,8 @@ struct job {
 	struct net *n;
 	const char *id;
 	struct stay stay;
+	struct json_object *cni;  /* for the record; NULL: no such NIC */
+	struct json_object *made; /* what plugins made of .net */
 };
 
 /* The context is opened by the first document that needs it. */
@@ -54,6 +57,10 @@ static int undo_add(void *arg, struct err *err)
 	struct job *job = arg;
 
 	netns_leave(&job->stay);
+	net_unlock(job->n);
+	if (cni_detach(job->n, job->id, false, err) < 0 ||
+	    net_lock(job->n, err) < 0)
+		return -1;
 	return net_remove(job->n, job->id, err) < 0 ? -1 : 0;
 }
 
@@ -109,8 +116,31 @@ static bool has_builtin(const struct doc_net *net)
 	return false;
 }
 
+/*
+ * Plugins run outside, and without the lock, which host-local may want: what
+ * it orders is done. Sets *net to what they made.
+ */
+static int attach(
+    struct job *job, struct wire *w, struct doc_net *net, struct err *err)
+{
+	struct cni_job j = {.n = job->n,
+	    .id = job->id,
+	    .cni = job->cni,
+	    .ns_fd = w->ns_fd,
+	    .fresh = w->fresh};
+
+	netns_leave(&job->stay);
+	net_unlock(job->n);
+	j.net = job->made = jbuild(&doc_net_table, net);
+	if (cni_attach(&j, err) < 0 ||
+	    jbind(job->made, &doc_net_table, "net", net, err) < 0 ||
+	    nics_valid(job->id, net, err) < 0)
+		return -1;
+	return netns_enter(w->ns_fd, &job->stay, err);
+}
+
 /* Leases, bridge, namespace, NICs. */
-static int build(struct job *job, struct wire *w, const struct doc_net *net,
+static int build(struct job *job, struct wire *w, struct doc_net *net,
     struct builtin *b, struct err *err)
 {
 	AUTO_FD int ns = -1;
@@ -136,17 +166,19 @@ static int build(struct job *job, struct wire *w, const struct doc_net *net,
 			return -1;
 	}
 	w->ns_fd = ns;
+	if (job->cni && attach(job, w, net, err) < 0)
+		return -1;
 	w->host_ns_fd = job->stay.back_fd;
 	return build_inside(w, job, net, err);
 }
 
 /* From nothing: chooses, claims, builds; undone when it fails. */
-static int claim_and_build(struct job *job, struct wire *w,
-    const struct doc_net *net, struct builtin *b, struct err *err)
+static int claim_and_build(struct job *job, struct wire *w, struct doc_net *net,
+    struct builtin *b, struct err *err)
 {
 	size_t mark = undo_mark();
 
-	if (record_claim(job->n, job->id, net, err) < 0)
+	if (record_claim(job->n, job->id, net, job->cni, err) < 0)
 		return -1;
 	undo_push(undo_add, job, job->id);
 	if (tool_check(err) < 0 || build(job, w, net, b, err) < 0) {
@@ -169,8 +201,52 @@ static int look_at_bridges(struct wire *w, const struct wish *wish,
 			0)
 			return -1;
 		mtus[i] = link.mtu;
-		*builtin += !wish->bridge[i];
+		*builtin += !wish->bridge[i] && !wish->cni[i];
 	}
+	return 0;
+}
+
+/* What the record says of the plugins before the first one runs. */
+static void intend(
+    struct job *job, const struct wish *wish, const struct doc_net *net)
+{
+	const struct doc_nic *nics = net->nics.v;
+
+	if (!cni_has(net))
+		return;
+	job->cni = jval_object();
+	for (size_t i = 0; i < net->nics.n; i++)
+		if (wish->cni[i])
+			cni_intend(job->cni, nics[i].ifname, wish->cni[i]->conf,
+			    wish->runtime);
+}
+
+/* The same without a record: the document names the networks. */
+static int intend_again(struct job *job, struct wish *wish,
+    const struct doc_net *net, struct err *err)
+{
+	const struct doc_nic *nics = net->nics.v;
+
+	if (!cni_has(net))
+		return 0;
+	if (cni_load(&wish->files, err) < 0)
+		return -1;
+	for (size_t i = 0; i < net->nics.n && i < NET_MAX_NICS; i++) {
+		const struct cni_file *f =
+		    nic_is(&nics[i], CNI_BACKEND) && nics[i].network
+			? cni_find(&wish->files, nics[i].network)
+			: NULL;
+
+		if (nic_is(&nics[i], CNI_BACKEND) && (!f || f->err.code))
+			return err_set(err, ERR_NOTFOUND,
+			    "%s: no usable configuration of network %.80s in "
+			    "%.200s",
+			    nics[i].ifname,
+			    nics[i].network ? nics[i].network : "?",
+			    cni_conf_dir());
+		wish->cni[i] = f;
+	}
+	intend(job, wish, net);
 	return 0;
 }
 
@@ -190,6 +266,7 @@ static int add_new(struct job *job, struct wire *w, const struct wish *wish,
 		     lease_pick(job->n, &b.subnet, n, ips, err) < 0))
 		return -1;
 	plan_make(&p, wish, &b, ips, mtus);
+	intend(job, wish, &p.net);
 	if (claim_and_build(job, w, &p.net, &b, err) < 0)
 		return -1;
 	if (n)
@@ -202,7 +279,7 @@ static int add_new(struct job *job, struct wire *w, const struct wish *wish,
  * After a reboot, or anything else: the record says what should be there; the
  * document does where there is no record.
  */
-static int ensure(struct job *job, struct wire *w, const struct wish *wish,
+static int ensure(struct job *job, struct wire *w, struct wish *wish,
     struct json_object *doc, struct err *err)
 {
 	AUTO_JSON struct json_object *record = NULL;
@@ -213,10 +290,17 @@ static int ensure(struct job *job, struct wire *w, const struct wish *wish,
 	if (r < 0)
 		return -1;
 	if (r == 0 && !jval_get(doc, "net"))
-		return add_new(job, w, wish, doc, err);
+		return wish_networks(jval_get(doc, "spec"), wish, err) < 0
+			   ? -1
+			   : add_new(job, w, wish, doc, err);
 	if (r == 0 && (doc_bind(doc, "net", &doc_net_table, &net, err) < 0 ||
-			  nics_valid(job->id, &net, err) < 0))
+			  nics_valid(job->id, &net, err) < 0 ||
+			  intend_again(job, wish, &net, err) < 0))
 		return -1;
+	if (r > 0 && cni_has(&net))
+		job->cni = jval_get(record, "cni")
+			       ? jval_ref(jval_get(record, "cni"))
+			       : jval_object();
 	if (net.nics.n == 0)
 		return 0;
 	if (has_builtin(&net) && builtin_get(job->n, &w->host, &b, err) < 0)
@@ -229,11 +313,11 @@ static int ensure(struct job *job, struct wire *w, const struct wish *wish,
 	return 0;
 }
 
-static int add_locked(struct call *call, struct net *n, const struct wish *wish,
+static int add_locked(struct call *call, struct net *n, struct wish *wish,
     struct json_object *doc, struct err *err)
 {
 	const struct add_opts *o = call->opts;
-	struct job job = {n, wish->id, STAY_NONE};
+	struct job job = {n, wish->id, STAY_NONE, NULL, NULL};
 	struct wire w = {.id = wish->id, .ns_fd = -1};
 	int r = nl_open(&w.host, NETLINK_ROUTE, err);
 
@@ -244,6 +328,21 @@ static int add_locked(struct call *call, struct net *n, const struct wish *wish,
 		doc_made_add(doc, "net");
 	netns_leave(&job.stay);
 	nl_close(&w.host);
+	jval_put(job.cni);
+	jval_put(job.made);
+	return r;
+}
+
+static int add_alone(struct call *call, struct net *n, struct wish *wish,
+    struct json_object *doc, struct err *err)
+{
+	int r;
+
+	if (net_lock_id(n, wish->id, err) < 0)
+		return -1;
+	r = net_lock(n, err) < 0 ? -1 : add_locked(call, n, wish, doc, err);
+	net_unlock(n);
+	net_unlock_id(n, wish->id);
 	return r;
 }
 
@@ -269,11 +368,11 @@ static int add_filter(
 	}
 	if (has && !jval_len(jval_get(jval_get(doc, "net"), "nics")))
 		return 0;
-	n = context(call, err);
-	if (!n || net_lock(n, err) < 0)
-		return -1;
-	r = add_locked(call, n, &wish, doc, err);
-	net_unlock(n);
+	/* What a record says needs no choice any more. */
+	r = o->ensure ? 0 : wish_networks(jval_get(doc, "spec"), &wish, err);
+	n = r == 0 ? context(call, err) : NULL;
+	r = n ? add_alone(call, n, &wish, doc, err) : -1;
+	wish_release(&wish);
 	return r;
 }
 
@@ -284,7 +383,7 @@ static void add_undo(struct call *call, struct json_object *doc)
 	struct net *n = call->data;
 	struct err err = {0};
 	const char *id = doc_id(doc, &err);
-	struct job job = {n, id, STAY_NONE};
+	struct job job = {n, id, STAY_NONE, NULL, NULL};
 	size_t mark = undo_mark();
 
 	if (o->ensure || !n || !id || !doc_made_has(doc, "net") ||

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "builtin.h"
+#include "cni_nic.h"
 #include "file.h"
 #include "net.h"
 #include "netns.h"
@@ -163,7 +164,11 @@ static int check_id(struct call *call, const char *id, struct err *err)
 		return 0;
 	}
 	check_leases(call, &n, id, &net);
-	return check_wires(call, &n, id, &net, err);
+	if (check_wires(call, &n, id, &net, err) < 0)
+		return -1;
+	if (cni_check_nics(doc, id, &call->out))
+		call->status = ERR_STATE;
+	return 0;
 }
 
 static int check_filter(

@@ -10,6 +10,8 @@
 /* Who holds it works in the kernel for milliseconds; a stopped process may
  * hold it for longer. */
 #define LOCK_MS 60000
+/* Plugins may take their time. */
+#define ID_LOCK_MS 300000
 
 /*
  * To share addresses with CNI's host-local plugin, give its conflist
@@ -31,7 +33,7 @@ static int open_dirs(struct net *n, bool create, struct err *err)
 	if (n->dir_fd < 0 || open_leases(n, create, err) < 0)
 		return -1;
 	n->lock_fd = openat(n->lease_fd, "lock",
-	    O_RDONLY | (create ? O_CREAT : 0) | O_NOFOLLOW | O_CLOEXEC, 0600);
+	    O_RDWR | (create ? O_CREAT : 0) | O_NOFOLLOW | O_CLOEXEC, 0600);
 	return n->lock_fd < 0 ? err_sys(err, errno, "lease lock: open") : 0;
 }
 
@@ -69,4 +71,44 @@ void net_unlock(struct net *n)
 {
 	if (n->lock_fd >= 0)
 		flock(n->lock_fd, LOCK_UN);
+}
+
+/* A byte of the lock file for each id: no file of its own has to be made, and
+ * removed. Such locks and flock(2)'s know nothing of each other. */
+static struct flock id_range(const char *id, short type)
+{
+	uint64_t hash = 0xcbf29ce484222325;
+
+	for (const char *p = id; *p; p++)
+		hash = (hash ^ (unsigned char)*p) * 0x100000001b3;
+	return (struct flock){.l_type = type,
+	    .l_whence = SEEK_SET,
+	    .l_start = (off_t)(hash >> 2),
+	    .l_len = 1};
+}
+
+int net_lock_id(struct net *n, const char *id, struct err *err)
+{
+	int64_t until = now_ms() + ID_LOCK_MS;
+	struct flock range = id_range(id, F_WRLCK);
+
+	while (n->lock_fd >= 0 && fcntl(n->lock_fd, F_OFD_SETLK, &range) < 0) {
+		if (errno != EAGAIN && errno != EACCES && errno != EINTR)
+			return err_sys(err, errno, "vm %s: lock", id);
+		if (tool_check(err) < 0)
+			return -1;
+		if (now_ms() >= until)
+			return err_set(err, ERR_TIMEOUT,
+			    "vm %s: another command is at its network", id);
+		sleep_ms(5);
+	}
+	return 0;
+}
+
+void net_unlock_id(struct net *n, const char *id)
+{
+	struct flock range = id_range(id, F_UNLCK);
+
+	if (n->lock_fd >= 0)
+		fcntl(n->lock_fd, F_OFD_SETLK, &range);
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "builtin.h"
+#include "cni_nic.h"
 #include "doctor.h"
 #include "file.h"
 #include "net.h"
@@ -203,6 +204,7 @@ static int doctor_run(struct call *call, struct err *err)
 	check_firewall(call);
 	check_forward(call);
 	check_subnet(call);
+	cni_doctor(call);
 	return 0;
 }
 

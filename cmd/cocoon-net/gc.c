@@ -12,10 +12,16 @@
 #include <unistd.h>
 
 #include "builtin.h"
+#include "cni_nic.h"
 #include "file.h"
 #include "gc.h"
 #include "net.h"
 #include "nic.h"
+
+struct net_gc_opts {
+	struct gc_opts gc; /* first: gc_removed reads it */
+	struct strv cni;
+};
 
 static const struct opt opts[] = {
     GC_OPT_DRY_RUN,
@@ -24,7 +30,14 @@ static const struct opt opts[] = {
 	.offset = offsetof(struct gc_opts, all),
 	.help = "also what was made by hand"},
     GC_OPT_OUTPUT,
+    {.name = "cni",
+	.kind = OPT_LIST,
+	.offset = offsetof(struct net_gc_opts, cni),
+	.metavar = "NAME",
+	.help = "GC of a CNI network that nobody else uses"},
 };
+
+static const struct net_gc_opts defaults = {.gc.format = "text"};
 
 struct gc {
 	struct call *call;
@@ -63,6 +76,37 @@ static bool vm_is_there(struct gc *g, const char *id)
 	return fd >= 0 || err.code != ERR_NOTFOUND;
 }
 
+/* Plugins run without the lock, which host-local may want. Nothing is made
+ * meanwhile: we hold the root lock alone. */
+static int remove_net(struct gc *g, const char *id, struct err *err)
+{
+	int r;
+
+	net_unlock(g->n);
+	r = net_lock_id(g->n, id, err);
+	if (r == 0)
+		r = cni_detach(g->n, id, false, err);
+	if (net_lock(g->n, r < 0 ? &(struct err){0} : err) < 0)
+		r = -1;
+	if (r == 0)
+		r = net_remove(g->n, id, err);
+	net_unlock_id(g->n, id);
+	return r;
+}
+
+static void gc_cni(struct gc *g)
+{
+	const struct net_gc_opts *o = g->call->opts;
+
+	for (size_t i = 0; i < o->cni.n; i++) {
+		struct err err = {0};
+
+		if (!g->o->dry_run &&
+		    cni_gc_network(g->n, o->cni.v[i], &err) < 0)
+			tool_fail(g->call, NULL, &err);
+	}
+}
+
 static int gc_net(struct gc *g, const char *id, struct err *err)
 {
 	AUTO_JSON struct json_object *doc = NULL;
@@ -82,7 +126,7 @@ static int gc_net(struct gc *g, const char *id, struct err *err)
 		keep_addresses(g, &net);
 		return 0;
 	}
-	if (!g->o->dry_run && net_remove(g->n, id, err) < 0)
+	if (!g->o->dry_run && remove_net(g, id, err) < 0)
 		return -1;
 	gc_removed(g->call, "net", id, by_hand ? "made by hand" : "no such VM");
 	return 0;
@@ -198,6 +242,9 @@ static int gc_run(struct call *call, struct err *err)
 	    net_lock(&n, err) < 0)
 		return -1;
 	r = collect_garbage(&g, err);
+	net_unlock(&n);
+	if (r == 0)
+		gc_cni(&g);
 	strv_release(&g.ids);
 	free_ptr(&g.named.v);
 	return r;
@@ -209,8 +256,8 @@ const struct verb verb_gc = {
     .max_args = 0,
     .opts = opts,
     .n_opts = ARRAY_LEN(opts),
-    .opts_size = sizeof(struct gc_opts),
-    .defaults = &gc_defaults,
+    .opts_size = sizeof(struct net_gc_opts),
+    .defaults = &defaults,
     .changes = true,
     .run = gc_run,
 };

@@ -42,6 +42,12 @@ void net_close(struct net *n);
 #define AUTO_NET CLEANUP(net_close)
 int net_lock(struct net *n, struct err *err);
 void net_unlock(struct net *n);
+/*
+ * One at a time for an id: taken before net_lock and held to the end, also
+ * while CNI plugins run, when net_lock is not held.
+ */
+int net_lock_id(struct net *n, const char *id, struct err *err);
+void net_unlock_id(struct net *n, const char *id);
 
 /* lease.c: the files that CNI's host-local plugin would write. */
 int lease_pick(struct net *n, const struct subnet *s, size_t count,
@@ -60,8 +66,12 @@ int lease_each(struct net *n, int (*fn)(uint32_t ip, const char *id, void *arg),
 /* 1: bound to *out, which borrows from *doc; 0: there is none; -1. */
 int record_read(struct net *n, const char *id, struct json_object **doc,
     struct doc_net *out, struct err *err);
-int record_claim(
-    struct net *n, const char *id, const struct doc_net *net, struct err *err);
+/* cni: what plugins are asked and answered, by ifname (cni.h); may be NULL. */
+int record_claim(struct net *n, const char *id, const struct doc_net *net,
+    struct json_object *cni, struct err *err);
+/* Replaces what is not NULL. */
+int record_update(struct net *n, const char *id, struct json_object *net,
+    struct json_object *cni, struct err *err);
 int record_unlink(struct net *n, const char *id, struct err *err);
 int record_each(struct net *n, int (*fn)(const char *id, void *arg), void *arg,
     struct err *err);

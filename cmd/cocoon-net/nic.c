@@ -17,12 +17,14 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "cni_nic.h"
 #include "file.h"
 #include "nl_net.h"
 
-/* The namespace is ours: chosen indexes save us asking for them. */
-#define ETH_INDEX 100
-#define TAP_INDEX 200
+/* The namespace is ours: chosen indexes save us asking for them. Devices that
+ * CNI plugins move into it bring small ones along. */
+#define ETH_INDEX 0x40000100
+#define TAP_INDEX 0x40000200
 
 static void alias_of(const char *id, char out[48])
 {
@@ -50,13 +52,13 @@ static int find_peer(struct nl *host, const char *id, const struct doc_nic *nic,
 	return r;
 }
 
-/* Something of this name and kind in the namespace. */
+/* Something of this name and kind, or of any, in the namespace. */
 static int find_inside(struct wire *w, const char *name, const char *kind,
     struct nl_link *out, struct err *err)
 {
 	int r = nl_link_get(&w->in, name, out, err);
 
-	if (r > 0 && strcmp(out->kind, kind) != 0)
+	if (r > 0 && kind && strcmp(out->kind, kind) != 0)
 		return err_set(err, ERR_STATE,
 		    "%s: a device of this name is there and no %s", name, kind);
 	return r;
@@ -67,7 +69,7 @@ int nic_cut(struct nl *host, const char *id, const struct doc_nic *nic,
 {
 	struct nl_link link;
 	struct err e = {0};
-	int r = nl_link_get(host, nic->peer, &link, err);
+	int r = nic->peer ? nl_link_get(host, nic->peer, &link, err) : 0;
 
 	if (r <= 0 || !is_ours(id, &link))
 		return r < 0 ? -1 : 0;
@@ -208,13 +210,29 @@ static int tie(struct wire *w, int from, int to, struct err *err)
 	return w->fresh ? 0 : nl_do(&w->in, err);
 }
 
+/* What the plugins made: a veth, a macvlan, whatever. It keeps its addresses,
+ * which CHECK asks for: whatever comes in goes to the tap, so that the
+ * namespace hears nothing and answers nothing. */
+static int cni_device(
+    struct wire *w, const struct doc_nic *nic, struct err *err)
+{
+	struct nl_link eth = {0};
+	int r = find_inside(w, nic->ifname, NULL, &eth, err);
+
+	if (r == 0)
+		return err_set(err, ERR_FAILED, "%s: gone while it was wired",
+		    nic->ifname);
+	return r < 0 ? -1 : eth.index;
+}
+
 int nic_build(struct wire *w, const struct doc_nic *nic, int i, struct err *err)
 {
 	struct nl_link_set quiet = {
 	    .quiet = true, .mtu = (unsigned int)nic->mtu};
 	int eth, tap;
 
-	eth = ensure_veth(w, nic, i, err);
+	eth = nic_is(nic, CNI_BACKEND) ? cni_device(w, nic, err)
+				       : ensure_veth(w, nic, i, err);
 	tap = eth < 0 ? -1 : ensure_tap(w, nic, i, err);
 	if (tap < 0 || tie(w, eth, tap, err) < 0 || tie(w, tap, eth, err) < 0)
 		return -1;
@@ -281,8 +299,12 @@ static int check_inside(struct report *r, const char *name, const char *kind,
 
 	if (there < 0)
 		return -1;
-	if (!there || strcmp(link.kind, kind) != 0) {
-		miss(r, "no %s %s", strcmp(kind, "tun") ? kind : "tap", name);
+	if (!there || (kind && strcmp(link.kind, kind) != 0)) {
+		miss(r, "no %s %s",
+		    !kind                 ? "device"
+		    : strcmp(kind, "tun") ? kind
+					  : "tap",
+		    name);
 		return 0;
 	}
 	format_mac(link.mac, text);
@@ -327,11 +349,12 @@ int nic_check(
 		miss(&r, "no bridge %s", nic->bridge);
 		w->master = -1;
 	}
-	if (check_peer(&r, err) < 0)
+	if (nic->peer && check_peer(&r, err) < 0)
 		return -1;
 	if (w->ns_fd < 0)
 		return r.missing;
-	eth = check_inside(&r, nic->ifname, "veth", nic->mac, err);
+	eth = check_inside(&r, nic->ifname,
+	    nic_is(nic, CNI_BACKEND) ? NULL : "veth", nic->mac, err);
 	tap = eth < 0 ? -1 : check_inside(&r, nic->tap, "tun", NULL, err);
 	if (tap < 0)
 		return -1;

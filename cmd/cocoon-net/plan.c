@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "cni_nic.h"
 #include "ip.h"
 #include "net.h"
 #include "netns.h"
@@ -71,6 +72,15 @@ static void plan_port(
 	nic->gateways = bridge->gateways;
 }
 
+/* MAC, MTU and addresses are the plugins'; what stands here holds until they
+ * have answered. */
+static void plan_cni(struct doc_nic *nic, const struct cni_file *file)
+{
+	nic->backend = CNI_BACKEND;
+	nic->network = file->name;
+	nic->peer = NULL;
+}
+
 void plan_make(struct net_plan *p, const struct wish *w,
     const struct builtin *b, const uint32_t *ips, const unsigned int *mtus)
 {
@@ -82,6 +92,8 @@ void plan_make(struct net_plan *p, const struct wish *w,
 		nic->queues = w->queues;
 		if (w->bridge[i])
 			plan_port(nic, w->bridge[i], mtus[i]);
+		else if (w->cni[i])
+			plan_cni(nic, w->cni[i]);
 		else
 			plan_builtin(nic, &p->text[i], b, *ips++);
 		/* With DHCP the network's own name servers come. */
@@ -141,23 +153,25 @@ static int nic_valid(const struct doc_nic *nic, int i, struct err *err)
 {
 	unsigned char mac[6];
 	char tap[8], ifname[8], where[32];
+	bool is_cni = nic_is(nic, CNI_BACKEND);
 
 	snprintf(tap, sizeof(tap), "cn%d", i);
 	snprintf(ifname, sizeof(ifname), "eth%d", i);
-	if (!nic_is(nic, NIC_BACKEND) && !nic_is(nic, PORT_BACKEND))
+	if (!nic_is(nic, NIC_BACKEND) && !nic_is(nic, PORT_BACKEND) && !is_cni)
 		return err_set(err, ERR_UNSUPPORTED,
-		    ".net.nics[%d].backend: \"" NIC_BACKEND "\" and "
-		    "\"" PORT_BACKEND "\" are known",
+		    ".net.nics[%d].backend: \"" NIC_BACKEND "\", "
+		    "\"" PORT_BACKEND "\" and \"" CNI_BACKEND "\" are known",
 		    i);
 	if (strcmp(nic->tap, tap) != 0)
 		return bad(i, ".tap: not cnN of its place", err);
 	if (!nic->ifname || strcmp(nic->ifname, ifname) != 0)
 		return bad(i, ".ifname: not ethN of its place", err);
-	if (!nic->peer || !valid_peer(nic->peer))
+	if (is_cni ? nic->peer != NULL : !nic->peer || !valid_peer(nic->peer))
 		return bad(i, ".peer: no device name of ours", err);
 	if (parse_mac(nic->mac, mac) < 0)
 		return bad(i, ".mac: no unicast MAC in lower case", err);
-	if (nic->mtu < 576 || nic->mtu > 65535)
+	/* Of CNI's, the intent has none. */
+	if ((nic->mtu < 576 && !(is_cni && !nic->mtu)) || nic->mtu > 65535)
 		return bad(i, ".mtu: out of range 576..65535", err);
 	if (nic->queues > 256)
 		return bad(i, ".queues: more than 256", err);

@@ -45,8 +45,8 @@ int record_read(struct net *n, const char *id, struct json_object **doc,
 	return 1;
 }
 
-int record_claim(
-    struct net *n, const char *id, const struct doc_net *net, struct err *err)
+int record_claim(struct net *n, const char *id, const struct doc_net *net,
+    struct json_object *cni, struct err *err)
 {
 	AUTO_JSON struct json_object *doc = jval_object();
 	struct json_object *vm = jval_object();
@@ -58,6 +58,8 @@ int record_claim(
 	jval_set_str(vm, "id", id);
 	jval_set(doc, "vm", vm);
 	doc_put(doc, "net", &doc_net_table, net);
+	if (cni)
+		jval_set(doc, "cni", jval_ref(cni));
 	jval_print(doc, &text);
 	buf_ch(&text, '\n');
 	if (file_claim(n->dir_fd, name, text.data, text.len, true, err) == 0)
@@ -68,6 +70,29 @@ int record_claim(
 		    "`del` removes it",
 		    id);
 	return -1;
+}
+
+int record_update(struct net *n, const char *id, struct json_object *net,
+    struct json_object *cni, struct err *err)
+{
+	AUTO_JSON struct json_object *doc = NULL;
+	AUTO_BUF struct buf text = {0};
+	struct doc_net ignored;
+	int r = record_read(n, id, &doc, &ignored, err);
+	char name[40];
+
+	record_name(id, name);
+	if (r <= 0)
+		return r < 0 ? -1
+			     : err_set(err, ERR_STATE,
+				   "net/%s: removed meanwhile", name);
+	if (net)
+		jval_set(doc, "net", jval_ref(net));
+	if (cni)
+		jval_set(doc, "cni", jval_ref(cni));
+	jval_print(doc, &text);
+	buf_ch(&text, '\n');
+	return file_replace(n->dir_fd, name, text.data, text.len, true, err);
 }
 
 int record_unlink(struct net *n, const char *id, struct err *err)

@@ -74,20 +74,11 @@ static uint64_t queues_of(const struct json_object *plan)
 int wish_read(const struct json_object *doc, struct wish *w, struct err *err)
 {
 	const struct json_object *spec = jval_get(doc, "spec");
-	const char *network = jval_str(spec, "network");
 	int64_t nics = jval_int(spec, "nics", jval_get(spec, "nics") ? -1 : 1);
 
 	*w = (struct wish){.id = doc_id(doc, err)};
 	if (!w->id)
 		return -1;
-	if (jval_get(spec, "network") && !network)
-		return err_set(
-		    err, ERR_INPUT, ".spec.network: expected string");
-	if (network && *network && strcmp(network, NET_NAME) != 0)
-		return err_set(err, ERR_UNSUPPORTED,
-		    ".spec.network: \"%.80s\": only the built-in network "
-		    "\"" NET_NAME "\" is supported here",
-		    network);
 	if (nics < 0 || nics > NET_MAX_NICS)
 		return err_set(err, ERR_INPUT,
 		    ".spec.nics: expected a whole number of at most %d",
@@ -97,4 +88,9 @@ int wish_read(const struct json_object *doc, struct wish *w, struct err *err)
 	if (read_bridges(jval_get(spec, "bridges"), w, err) < 0)
 		return -1;
 	return read_dns(jval_get(spec, "dns"), w, err);
+}
+
+void wish_release(struct wish *w)
+{
+	cni_release(&w->files);
 }

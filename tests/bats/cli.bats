@@ -501,7 +501,7 @@ print(crypt.crypt(sys.argv[1], sys.argv[2]))' "$d" "$hash")" = "$hash" ] ||
 		4 vm create --password-file $PW nothere
 		7 vm create --password-file $PW --cpu 1000 mini
 		5 vm create $SMALL --name web mini
-		7 vm create $SMALL --network nosuch mini
+		4 vm create $SMALL --network nosuch mini
 		4 vm create -f nothere
 		4 vm inspect nobody
 		4 vm start nobody

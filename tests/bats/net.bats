@@ -76,8 +76,8 @@ load net
 	t 3 add $A 17
 	t 3 add $A '"1"'
 	t 3 add short 1
-	t 7 bash -c "echo '{\"v\":1,\"vm\":{\"id\":\"$A\"},\"spec\":{\"network\":\"lan\"}}' | cocoon-net add"
-	[[ $stderr = *'.spec.network: "lan": only the built-in network'* ]]
+	t 4 bash -c "echo '{\"v\":1,\"vm\":{\"id\":\"$A\"},\"spec\":{\"network\":\"lan\"}}' | cocoon-net add"
+	[[ $stderr = *'network "lan": there is no such one in '*' there are: cocoon' ]]
 	t 3 bash -c "echo '{\"v\":1,\"vm\":{\"id\":\"$A\"},\"spec\":{\"dns\":[\"x\"]}}' | cocoon-net add"
 	t 5 bash -c "echo '{\"v\":1,\"vm\":{\"id\":\"$A\"},\"net\":{\"nics\":[]}}' | cocoon-net add"
 	[ "$(field "$output" .error.code)" = 5 ]
@@ -523,7 +523,7 @@ traced_now() {
 @test "doctor says what is there, and what is not" {
 	t 0 cocoon-net doctor
 	[ "$(jq -r .check <<<"$output" | xargs)" = \
-		"root tun wires nft firewall ip_forward subnet" ]
+		"root tun wires nft firewall ip_forward subnet cni" ]
 	[ "$(jq -r .status <<<"$output" | sort -u)" = ok ]
 	nft 'add table ip x; add chain ip x f { type filter hook forward priority 0; policy drop; }'
 	t 0 cocoon-net doctor

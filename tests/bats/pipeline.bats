@@ -157,7 +157,7 @@ fails() {
 		fails 2 --cpu cocoon vm $verb $SMALL --cpu 0 mini
 		fails 4 nothere cocoon vm $verb $SMALL nothere
 		fails 7 vCPUs cocoon vm $verb $SMALL --cpu 1000 mini
-		fails 7 nosuch cocoon vm $verb $SMALL --network nosuch mini
+		fails 4 nosuch cocoon vm $verb $SMALL --network nosuch mini
 		fails 4 bridge cocoon vm $verb $SMALL --bridge nobridge mini
 		fails 4 /nofile cocoon vm $verb $SMALL --ssh-key-file /nofile \
 			mini
@@ -648,7 +648,7 @@ bad_image() {
 	bad_image
 	fails 4 nothere cocoon vm run $SMALL --wait nothere
 	fails 7 vCPUs cocoon vm run $SMALL --wait --cpu 1000 mini
-	fails 7 nosuch cocoon vm run $SMALL --wait --network nosuch mini
+	fails 4 nosuch cocoon vm run $SMALL --wait --network nosuch mini
 	t 1 cocoon vm run $SMALL --wait --name web bad
 	messages 1
 	t 0 cocoon vm rm web
