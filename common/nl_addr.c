@@ -9,12 +9,12 @@
 #include <sys/socket.h>
 
 static struct ifaddrmsg *addr_msg(
-    struct nl *nl, int type, int flags, const char *what, int index)
+    struct nl *nl, int type, int flags, int family, const char *what, int index)
 {
 	struct nlmsghdr *msg = nl_msg(nl, type, flags, "%s", what);
 	struct ifaddrmsg *ifa = mnl_nlmsg_put_extra_header(msg, sizeof(*ifa));
 
-	ifa->ifa_family = AF_INET;
+	ifa->ifa_family = (unsigned char)family;
 	ifa->ifa_index = (unsigned int)index;
 	return ifa;
 }
@@ -25,7 +25,7 @@ void nl_addr_add4(struct nl *nl, int index, uint32_t addr, int prefix)
 	uint32_t all = htonl(addr | (prefix ? 0xffffffffu >> prefix : ~0u));
 	struct ifaddrmsg *ifa;
 
-	ifa = addr_msg(nl, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE,
+	ifa = addr_msg(nl, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, AF_INET,
 	    "add the gateway's address", index);
 	ifa->ifa_prefixlen = (unsigned char)prefix;
 	nl_put_u32(nl, IFA_LOCAL, be);
@@ -33,19 +33,36 @@ void nl_addr_add4(struct nl *nl, int index, uint32_t addr, int prefix)
 	nl_put_u32(nl, IFA_BROADCAST, all);
 }
 
+void nl_addr_add6(
+    struct nl *nl, int index, const unsigned char addr[16], int prefix)
+{
+	struct ifaddrmsg *ifa;
+
+	ifa = addr_msg(nl, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, AF_INET6,
+	    "add the gateway's IPv6 address", index);
+	ifa->ifa_prefixlen = (unsigned char)prefix;
+	/* Nobody else has it, and guests do not wait a second. */
+	ifa->ifa_flags = IFA_F_NODAD | IFA_F_PERMANENT;
+	nl_put(nl, IFA_LOCAL, addr, 16);
+	nl_put(nl, IFA_ADDRESS, addr, 16);
+}
+
 struct search {
-	uint32_t be;
+	unsigned char addr[16];
+	size_t len;
 	int index, prefix;
 	bool found;
 };
 
+/* IPv6 has IFA_ADDRESS alone; in IPv4 that is the other end's. */
 static int is_local(const struct nlattr *attr, void *arg)
 {
 	struct search *s = arg;
+	int type = s->len == 4 ? IFA_LOCAL : IFA_ADDRESS;
 
-	if (mnl_attr_get_type(attr) == IFA_LOCAL &&
-	    mnl_attr_validate(attr, MNL_TYPE_U32) == 0 &&
-	    mnl_attr_get_u32(attr) == s->be)
+	if (mnl_attr_get_type(attr) == type &&
+	    mnl_attr_get_payload_len(attr) == s->len &&
+	    !memcmp(mnl_attr_get_payload(attr), s->addr, s->len))
 		s->found = true;
 	return MNL_CB_OK;
 }
@@ -67,13 +84,30 @@ static int match(const struct nlmsghdr *msg, void *arg)
 	return 0;
 }
 
+static int has(struct nl *nl, struct search *s, struct err *err)
+{
+	addr_msg(nl, RTM_GETADDR, NLM_F_DUMP, s->len == 4 ? AF_INET : AF_INET6,
+	    "list addresses", s->index);
+	if (nl_dump(nl, match, s, err) < 0)
+		return -1;
+	return s->found;
+}
+
 int nl_addr_has4(
     struct nl *nl, int index, uint32_t addr, int prefix, struct err *err)
 {
-	struct search s = {htonl(addr), index, prefix, false};
+	struct search s = {.len = 4, .index = index, .prefix = prefix};
+	uint32_t be = htonl(addr);
 
-	addr_msg(nl, RTM_GETADDR, NLM_F_DUMP, "list addresses", index);
-	if (nl_dump(nl, match, &s, err) < 0)
-		return -1;
-	return s.found;
+	memcpy(s.addr, &be, 4);
+	return has(nl, &s, err);
+}
+
+int nl_addr_has6(struct nl *nl, int index, const unsigned char addr[16],
+    int prefix, struct err *err)
+{
+	struct search s = {.len = 16, .index = index, .prefix = prefix};
+
+	memcpy(s.addr, addr, 16);
+	return has(nl, &s, err);
 }

@@ -12,12 +12,17 @@
 #include "err.h"
 #include "nl.h"
 
-/* ---- nl_addr.c, nl_route.c: IPv4; addresses in host byte order ---- */
+/* ---- nl_addr.c, nl_route.c; IPv4 addresses in host byte order ---- */
 
 void nl_addr_add4(struct nl *nl, int index, uint32_t addr, int prefix);
 /* 1 the device has this address, 0 not, -1. */
 int nl_addr_has4(
     struct nl *nl, int index, uint32_t addr, int prefix, struct err *err);
+
+void nl_addr_add6(
+    struct nl *nl, int index, const unsigned char addr[16], int prefix);
+int nl_addr_has6(struct nl *nl, int index, const unsigned char addr[16],
+    int prefix, struct err *err);
 
 struct nl_route4 {
 	uint32_t dst;

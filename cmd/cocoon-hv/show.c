@@ -5,6 +5,12 @@
 
 #include "hv.h"
 
+static bool is_six(const char *address)
+{
+	return strchr(address, ':') != NULL;
+}
+
+/* IPv4 says it in less; IPv6 where a NIC has nothing else. */
 void show_ips(const struct doc_net *net, struct buf *out)
 {
 	const struct doc_nic *nic = net->nics.v;
@@ -14,6 +20,8 @@ void show_ips(const struct doc_net *net, struct buf *out)
 		for (size_t k = 0; k < nic[i].addresses.n; k++) {
 			const char *a = nic[i].addresses.v[k];
 
+			if (is_six(a) && !is_six(nic[i].addresses.v[0]))
+				continue;
 			buf_addf(out, "%s%.*s", shown++ ? "," : "",
 			    (int)strcspn(a, "/"), a);
 		}

@@ -60,6 +60,12 @@ static int finish(const struct builtin *b, struct nl *host, struct err *err)
 		    err, ERR_FAILED, "bridge %s: vanished", b->bridge);
 	nl_addr_add4(
 	    host, link.index, subnet_gateway(&b->subnet), b->subnet.prefix);
+	if (b->subnet6.on) {
+		unsigned char gateway[16];
+
+		subnet6_gateway(&b->subnet6, gateway);
+		nl_addr_add6(host, link.index, gateway, 64);
+	}
 	if (nl_do(host, err) < 0)
 		return err_wrap(err, "bridge %s", b->bridge);
 	nl_link_up(host, b->bridge);
@@ -77,7 +83,8 @@ static int build(struct net *n, struct builtin *b, struct nl *host, bool there,
 		return -1;
 	b->recorded = true;
 	if (nat_ensure(b, err) < 0 || tool_check(err) < 0 ||
-	    forward_on(lock, err) < 0)
+	    forward_on(FORWARD_4, lock, err) < 0 ||
+	    (b->subnet6.on && forward_on(FORWARD_6, lock, err) < 0))
 		return -1;
 	if (!there && create(b, host, err) < 0)
 		return -1;
@@ -94,7 +101,8 @@ int bridge_ensure(
 		return -1;
 	if (r && !bridge_is_ours(b, &link))
 		return foreign(b, &link, err);
-	if (r && link.up && forward_is_on()) {
+	if (r && link.up && forward_is_on(FORWARD_4) &&
+	    (!b->subnet6.on || forward_is_on(FORWARD_6))) {
 		nat = nat_there(b, err);
 		if (nat < 0)
 			return -1;

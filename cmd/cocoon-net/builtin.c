@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "file.h"
+#include "log.h"
 #include "net.h"
 #include "nl_net.h"
 
@@ -25,7 +26,7 @@
 
 struct settings {
 	uint64_t v, mtu;
-	const char *bridge, *subnet;
+	const char *bridge, *subnet, *subnet6;
 };
 
 static const struct jfield settings_fields[] = {
@@ -38,6 +39,9 @@ static const struct jfield settings_fields[] = {
 	.kind = J_STR,
 	.offset = offsetof(struct settings, subnet),
 	.flags = J_REQUIRED},
+    {.name = "subnet6",
+	.kind = J_STR,
+	.offset = offsetof(struct settings, subnet6)},
     {.name = "mtu",
 	.kind = J_U64,
 	.offset = offsetof(struct settings, mtu),
@@ -99,6 +103,18 @@ static int fill(struct net *n, struct builtin *b, const char *bridge,
 	return 0;
 }
 
+static int fill6(struct builtin *b, const char *subnet, struct err *err)
+{
+	b->subnet6 = (struct subnet6){0};
+	if (strcmp(subnet, "none") != 0 &&
+	    subnet6_parse(subnet, &b->subnet6) < 0)
+		return err_set(err, ERR_USAGE,
+		    "subnet \"%.60s\": want an IPv6 network such as "
+		    "fd00:1:2:3::/64, or none",
+		    subnet);
+	return 0;
+}
+
 int builtin_load(struct net *n, struct builtin *b, struct err *err)
 {
 	AUTO_BUF struct buf text = {0};
@@ -117,7 +133,8 @@ int builtin_load(struct net *n, struct builtin *b, struct err *err)
 	}
 	doc = jval_parse(text.data ? text.data : "", text.len, err);
 	if (!doc || jbind(doc, &settings_table, "", &s, err) < 0 ||
-	    fill(n, b, s.bridge, s.subnet, err) < 0) {
+	    fill(n, b, s.bridge, s.subnet, err) < 0 ||
+	    fill6(b, s.subnet6 ? s.subnet6 : "none", err) < 0) {
 		err->code = ERR_FAILED;
 		return err_wrap(err, "net/" FILE_NAME);
 	}
@@ -141,13 +158,35 @@ static int compare(
 
 	if (!strcmp(b->bridge, asked->bridge) &&
 	    b->subnet.base == asked->subnet.base &&
-	    b->subnet.prefix == asked->subnet.prefix)
+	    b->subnet.prefix == asked->subnet.prefix &&
+	    !memcmp(&b->subnet6, &asked->subnet6, sizeof(b->subnet6)))
 		return 0;
 	format_cidr(b->subnet.base, b->subnet.prefix, subnet);
 	return err_set(err, ERR_STATE,
-	    "network cocoon: it is %s on %s here; COCOON_BRIDGE and "
-	    "COCOON_SUBNET can change it when no VM has a NIC",
+	    "network cocoon: it is %s on %s here; COCOON_BRIDGE, "
+	    "COCOON_SUBNET and COCOON_SUBNET6 can change it when no VM has a "
+	    "NIC",
 	    subnet, b->bridge);
+}
+
+/* The IPv6 subnet: as the environment says, as recorded, or one of ours. */
+static int ask6(struct builtin *b, bool recorded, struct err *err)
+{
+	const char *text = from_env("COCOON_SUBNET6", NULL), *why;
+
+	if (text && fill6(b, text, err) < 0)
+		return -1;
+	if (recorded || (text && !b->subnet6.on))
+		return 0;
+	why = subnet6_refusal(forward_is_on(FORWARD_6));
+	if (why && text)
+		return err_set(
+		    err, ERR_UNSUPPORTED, "subnet %.60s: %s", text, why);
+	if (why)
+		log_info("network cocoon: without IPv6: %s", why);
+	else if (!text)
+		subnet6_choose(b->owner, &b->subnet6);
+	return 0;
 }
 
 int builtin_get(
@@ -165,6 +204,8 @@ int builtin_get(
 		from_env("COCOON_SUBNET", r ? subnet : DEFAULT_SUBNET),
 		err) < 0)
 		return -1;
+	if (ask6(&asked, r > 0, err) < 0)
+		return -1;
 	if (r)
 		return compare(b, &asked, err);
 	*b = asked;
@@ -175,10 +216,12 @@ int builtin_save(struct net *n, const struct builtin *b, struct err *err)
 {
 	AUTO_JSON struct json_object *doc = NULL;
 	AUTO_BUF struct buf text = {0};
-	char subnet[20];
-	struct settings s = {1, b->mtu, b->bridge, subnet};
+	char subnet[20], subnet6[52];
+	struct settings s = {
+	    1, b->mtu, b->bridge, subnet, b->subnet6.on ? subnet6 : NULL};
 
 	format_cidr(b->subnet.base, b->subnet.prefix, subnet);
+	subnet6_format(&b->subnet6, subnet6);
 	doc = jbuild(&settings_table, &s);
 	jval_print(doc, &text);
 	buf_ch(&text, '\n');
@@ -234,6 +277,8 @@ int builtin_survey(struct nl *host, struct builtin *b, struct err *err)
 		    "COCOON_SUBNET to a free one",
 		    ours, theirs, dev.name[0] ? dev.name : "some device");
 	}
+	if (subnet6_survey(&b->subnet6, err) < 0)
+		return -1;
 	if (b->mtu)
 		return 0;
 	b->mtu = DEFAULT_MTU;

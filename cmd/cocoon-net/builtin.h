@@ -10,11 +10,13 @@
 #include "nl.h"
 #include "nl_link.h"
 #include "subnet.h"
+#include "subnet6.h"
 
 /* builtin.c: the built-in network's settings, net/cocoon.json. */
 struct builtin {
 	char bridge[NL_NAME];
 	struct subnet subnet;
+	struct subnet6 subnet6;
 	unsigned int mtu;
 	bool recorded;
 	char owner[100]; /* alias and comment of what is this root's */
@@ -42,11 +44,13 @@ int nat_ensure(const struct builtin *b, struct err *err);
 int nat_there(const struct builtin *b, struct err *err); /* 1 0 -1 */
 int nat_remove(const struct builtin *b, struct err *err);
 
-/* forward.c: net.ipv4.ip_forward. The lock orders all roots of a host. */
+/* forward.c: net.ipv4.ip_forward, net.ipv6.conf.all.forwarding. The lock
+ * orders all roots of a host. */
 int forward_lock(struct err *err);
-bool forward_is_on(void);
-int forward_on(int lock_dir, struct err *err);
-/* Puts it back if cocoon had set it and no cocoon bridge is left. */
+enum forward { FORWARD_4, FORWARD_6 };
+bool forward_is_on(enum forward f);
+int forward_on(enum forward f, int lock_dir, struct err *err);
+/* Puts both back if cocoon had set them and no cocoon bridge is left. */
 int forward_restore(int lock_dir, struct nl *host, struct err *err);
 
 #endif

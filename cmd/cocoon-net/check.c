@@ -31,6 +31,21 @@ static void miss(struct call *call, const char *id, const char *fmt, ...)
 	call->status = ERR_STATE;
 }
 
+static int check_address6(
+    struct call *call, struct wire *w, const struct builtin *b, struct err *err)
+{
+	unsigned char gateway[16];
+	int there;
+
+	if (!b->subnet6.on)
+		return 0;
+	subnet6_gateway(&b->subnet6, gateway);
+	there = nl_addr_has6(&w->host, w->builtin, gateway, 64, err);
+	if (!there)
+		miss(call, w->id, "no IPv6 address on %s", b->bridge);
+	return there < 0 ? -1 : 0;
+}
+
 /* Sets w->builtin. */
 static int check_bridge(
     struct call *call, struct net *n, struct wire *w, struct err *err)
@@ -60,14 +75,18 @@ static int check_bridge(
 			return -1;
 		if (!there)
 			miss(call, w->id, "no address on %s", b.bridge);
+		if (check_address6(call, w, &b, err) < 0)
+			return -1;
 	}
 	there = nat_there(&b, err);
 	if (there < 0 && err->code != ERR_STATE)
 		return -1;
 	if (there <= 0)
 		miss(call, w->id, "no nftables table inet %s", b.bridge);
-	if (!forward_is_on())
+	if (!forward_is_on(FORWARD_4))
 		miss(call, w->id, "net.ipv4.ip_forward is 0");
+	if (b.subnet6.on && !forward_is_on(FORWARD_6))
+		miss(call, w->id, "net.ipv6.conf.all.forwarding is 0");
 	return 0;
 }
 

@@ -169,7 +169,8 @@ static void check_firewall(struct call *call)
 static void check_forward(struct call *call)
 {
 	doctor_say(call, "ip_forward", "ok",
-	    forward_is_on() ? "on" : "off; it is on while a VM has a NIC",
+	    forward_is_on(FORWARD_4) ? "on"
+				     : "off; it is on while a VM has a NIC",
 	    NULL);
 }
 

@@ -17,15 +17,21 @@
  */
 static void ruleset(const struct builtin *b, struct buf *out)
 {
-	char subnet[20];
+	char subnet[20], subnet6[52];
 
 	format_cidr(b->subnet.base, b->subnet.prefix, subnet);
+	subnet6_format(&b->subnet6, subnet6);
 	buf_addf(out,
 	    "table inet %s {\n"
 	    "\tcomment \"%s\"\n"
 	    "\tchain postrouting {\n"
 	    "\t\ttype nat hook postrouting priority srcnat; policy accept;\n"
-	    "\t\tip saddr %s oifname != \"%s\" masquerade\n"
+	    "\t\tip saddr %s oifname != \"%s\" masquerade\n",
+	    b->bridge, b->owner, subnet, b->bridge);
+	if (b->subnet6.on)
+		buf_addf(out, "\t\tip6 saddr %s oifname != \"%s\" masquerade\n",
+		    subnet6, b->bridge);
+	buf_addf(out,
 	    "\t}\n"
 	    "\tchain forward {\n"
 	    "\t\ttype filter hook forward priority filter; policy accept;\n"
@@ -35,8 +41,7 @@ static void ruleset(const struct builtin *b, struct buf *out)
 	    "\t\toifname \"%s\" drop\n"
 	    "\t}\n"
 	    "}\n",
-	    b->bridge, b->owner, subnet, b->bridge, b->bridge, b->bridge,
-	    b->bridge, b->bridge);
+	    b->bridge, b->bridge, b->bridge, b->bridge);
 }
 
 static int find_table(

@@ -50,8 +50,8 @@ struct net_plan {
 	struct doc_nic nics[NET_MAX_NICS];
 	struct nic_text {
 		char tap[8], ifname[8], peer[NL_NAME], mac[18], address[20];
-		char gateway[16];
-		const char *addresses[1], *gateways[1];
+		char gateway[16], address6[52], gateway6[46];
+		const char *addresses[2], *gateways[2];
 	} text[NET_MAX_NICS];
 };
 struct wish;

@@ -47,19 +47,37 @@ static struct doc_nic plan_nic(struct net_plan *p, size_t i, const char *id)
 	    .tap = t->tap, .ifname = t->ifname, .peer = t->peer, .mac = t->mac};
 }
 
+static void plan_six(struct nic_text *t, const struct subnet6 *s, uint32_t ip)
+{
+	unsigned char addr[16];
+	char text[46];
+
+	subnet6_gateway(s, addr);
+	format_ip6(addr, t->gateway6);
+	subnet6_addr(s, ip, addr);
+	format_ip6(addr, text);
+	snprintf(t->address6, sizeof(t->address6), "%s/64", text);
+	t->addresses[1] = t->address6;
+	t->gateways[1] = t->gateway6;
+}
+
 static void plan_builtin(struct doc_nic *nic, struct nic_text *t,
     const struct builtin *b, uint32_t ip)
 {
+	size_t n = b->subnet6.on ? 2 : 1;
+
 	format_cidr(ip, b->subnet.prefix, t->address);
 	format_ip(subnet_gateway(&b->subnet), t->gateway);
 	t->addresses[0] = t->address;
 	t->gateways[0] = t->gateway;
+	if (b->subnet6.on)
+		plan_six(t, &b->subnet6, ip);
 	nic->backend = NIC_BACKEND;
 	nic->network = NET_NAME;
 	nic->bridge = b->bridge;
 	nic->mtu = b->mtu;
-	nic->addresses = (struct jstrs){t->addresses, 1};
-	nic->gateways = (struct jstrs){t->gateways, 1};
+	nic->addresses = (struct jstrs){t->addresses, n};
+	nic->gateways = (struct jstrs){t->gateways, n};
 }
 
 static void plan_port(

@@ -10,6 +10,8 @@ setup_file() {
 	need cc ip nft tc jq strace ping
 	cc -O1 -o "$BATS_FILE_TMPDIR/tapguest" \
 		"$BATS_TEST_DIRNAME/../double/tapguest.c"
+	cc -O1 -o "$BATS_FILE_TMPDIR/tapwire" \
+		"$BATS_TEST_DIRNAME/../double/tapwire.c"
 }
 
 setup() {
@@ -32,6 +34,7 @@ teardown() {
 			cocoon-net gc --all >/dev/null
 	fi
 	ip netns del outside 2>/dev/null || :
+	ip netns del guest 2>/dev/null || :
 	ip link del uplink 2>/dev/null || :
 	ip link del br0 2>/dev/null || :
 	ip link del br1 2>/dev/null || :
@@ -66,6 +69,7 @@ nothing_left() {
 		[ -z "$(ls -A /run/netns)" ] &&
 		[ -z "$(nft list tables)" ] &&
 		[ "$(cat /proc/sys/net/ipv4/ip_forward)" = 0 ] &&
+		[ "$(cat /proc/sys/net/ipv6/conf/all/forwarding)" = 0 ] &&
 		[ -z "$(ls -A "$COCOON_STATE_RUN")" ] &&
 		only_bookkeeping "$COCOON_ROOT_DIR"
 }
@@ -96,6 +100,18 @@ guest() {
 
 address() {
 	field "$1" ".net.nics[$2].addresses[0]" | cut -d/ -f1
+}
+
+# a_host TAP NAMESPACE: the kernel of another namespace, called "guest", is the
+# guest behind a tap: dev eth0 in it.
+a_host() {
+	ip netns add guest
+	"$BATS_FILE_TMPDIR/tapwire" "/run/netns/$2" "$1" /run/netns/guest \
+		eth0 "$(in_vm "${2#cn-}" cat /sys/class/net/eth0/address)" \
+		</dev/null >"$BATS_TEST_TMPDIR/wire.log" 2>&1 3>&- &
+	PIDS="$PIDS $!"
+	wait_until 5 ip -n guest link show eth0
+	ip -n guest link set eth0 up
 }
 
 start_guest() {

@@ -187,13 +187,96 @@ load net
 	broken "bridge cocoon0 is down" ip link set cocoon0 down
 	broken "no nftables table inet cocoon0" nft delete table inet cocoon0
 	broken "net.ipv4.ip_forward is 0" sysctl -qw net.ipv4.ip_forward=0
+	broken "net.ipv6.conf.all.forwarding is 0" \
+		sysctl -qw net.ipv6.conf.all.forwarding=0
 	broken "eth1: no lease of 10.88.0.3" rm "$LEASES/10.88.0.3"
 	broken "no record" rm "$NET/$A.json"
 	# An address alone is not looked for at every start: down and up.
 	ip addr flush dev cocoon0
 	broken "no address on cocoon0" ip link set cocoon0 down
+	ip -6 addr flush dev cocoon0
+	broken "no IPv6 address on cocoon0" ip link set cocoon0 down
 	t 0 cocoon-net check <<<"$DOC"
 	gone $A
+}
+
+# The network of all guests, fd.../64.
+net6() {
+	jq -r .subnet6 "$NET/cocoon.json"
+}
+
+@test "IPv6: a ULA, the IPv4 address in it, out by NAT and no way in" {
+	local d guest gateway
+
+	ip netns add outside
+	ip link add uplink type veth peer name eth0 netns outside
+	ip addr add 2001:db8:1::1/64 dev uplink nodad
+	ip link set uplink up
+	ip -n outside addr add 2001:db8:1::2/64 dev eth0 nodad
+	ip -n outside link set eth0 up
+	d=$(add $A)
+	guest=$(field "$d" '.net.nics[0].addresses[1]')
+	gateway=$(field "$d" '.net.nics[0].gateways[1]')
+	[[ $(net6) = fd*::/64 ]]
+	[ "$guest" = "$(net6 | sed 's|/64|a58:2/64|')" ]
+	[ "$gateway" = "$(net6 | sed 's|/64|1|')" ]
+	a_host cn0 "cn-$A"
+	ip -n guest addr add "$guest" dev eth0 nodad
+	ip -n guest route add default via "$gateway"
+	t 0 ping -c 1 -W 5 "${guest%/64}"
+	t 0 ip netns exec guest ping -c 1 -W 5 "$gateway"
+	# Outside has no route to the ULA: only NAT brings the answer home.
+	t 0 ip netns exec guest ping -c 1 -W 5 2001:db8:1::2
+	ip -n outside route add "$(net6)" via 2001:db8:1::1
+	t 1 ip netns exec outside ping -c 1 -W 1 "${guest%/64}"
+	t 0 cocoon-net check $A
+}
+
+@test "IPv6: the same network next time, another one, or none" {
+	local first
+
+	add $A
+	first=$(net6)
+	t 0 cocoon-net del $A
+	add $A
+	[ "$(net6)" = "$first" ]
+	COCOON_SUBNET6=fd00:1::/64 t 5 add $B
+	[[ $stderr = *COCOON_SUBNET6* ]]
+	t 0 cocoon-net del $A
+	COCOON_SUBNET6=fd00:1::/64 t 0 add $A
+	[ "$(field "$output" '.net.nics[0] | .addresses[1], .gateways[1]' |
+		sed 's/58:[0-9]/58:N/' | xargs)" = "fd00:1::a58:N/64 fd00:1::1" ]
+	t 0 cocoon-net del $A
+	COCOON_SUBNET6=none t 0 add $A
+	[ "$(field "$output" '.net.nics[0].addresses | length')" = 1 ]
+	[ "$(cat /proc/sys/net/ipv6/conf/all/forwarding)" = 0 ]
+	t 0 cocoon-net check $A
+	t 0 cocoon-net del $A
+	for first in fe80::/64 ff02::/64 fd00::/48 fd00::1 10.0.0.0/24 x; do
+		COCOON_SUBNET6=$first t 2 add $A
+	done
+	ip link add uplink type veth peer name other
+	ip link set uplink up
+	ip route add fd00:2::/32 dev uplink
+	COCOON_SUBNET6=fd00:2::/64 t 5 add $A
+	[[ $stderr = *"the host has a route into it; set COCOON_SUBNET6"* ]]
+	# Forwarding that was on stays on.
+	echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+	add $A
+	t 0 cocoon-net del $A
+	[ "$(cat /proc/sys/net/ipv6/conf/all/forwarding)" = 1 ]
+	echo 0 >/proc/sys/net/ipv6/conf/all/forwarding
+}
+
+@test "IPv6: a host without it, or with an advertised route, has none" {
+	echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6
+	t 0 add $A
+	[ "$(field "$output" '.net.nics[0].addresses | length')" = 1 ]
+	COCOON_SUBNET6=fd00:1::/64 t 5 add $B
+	t 0 cocoon-net del $A
+	COCOON_SUBNET6=fd00:1::/64 t 7 add $A
+	[[ $stderr = *"the host has no IPv6"* ]]
+	echo 0 >/proc/sys/net/ipv6/conf/default/disable_ipv6
 }
 
 @test "after a reboot: ensure gives the same addresses, del cleans up" {
@@ -219,6 +302,7 @@ reboot_host() {
 	rm -rf "$COCOON_STATE_RUN"
 	mkdir "$COCOON_STATE_RUN"
 	echo 0 >/proc/sys/net/ipv4/ip_forward
+	echo 0 >/proc/sys/net/ipv6/conf/all/forwarding
 	wait_until 5 no_links
 }
 

@@ -41,6 +41,8 @@ teardown() {
 	nft flush ruleset
 	rm -rf /var/lib/cni
 	echo 0 >/proc/sys/net/ipv4/ip_forward
+	# The plugins leave it on.
+	echo 0 >/proc/sys/net/ipv6/conf/all/forwarding
 	wait_until 5 no_fakes
 	wait_until 5 nothing_left
 }
@@ -366,6 +368,8 @@ dead() {
 	d=$(add $A)
 	conflist 1.conflist n '{"type":"fake","tag":"new"}'
 	ip netns del cn-$A
+	# The plugins leave it on.
+	echo 0 >/proc/sys/net/ipv6/conf/all/forwarding
 	wait_until 5 no_fakes
 	t 0 cocoon-net add --ensure <<<"$d"
 	# There is no namespace any more that DEL could name.
