@@ -113,7 +113,8 @@ static int collect_valid(const char *id, void *arg)
 	return 0;
 }
 
-int cni_gc_network(struct net *n, const char *name, struct err *err)
+int cni_gc_network(
+    struct net *n, const char *name, bool dry_run, struct err *err)
 {
 	AUTO_CNI struct cni_files files = {0};
 	AUTO_JSON struct json_object *list = jval_array();
@@ -133,7 +134,7 @@ int cni_gc_network(struct net *n, const char *name, struct err *err)
 		    "network %.80s: GC: a record cannot be read: nothing done",
 		    name);
 	c.conf = f->conf;
-	return cni_gc(&c, list, err);
+	return dry_run ? 0 : cni_gc(&c, list, err);
 }
 
 static void missing_plugins(

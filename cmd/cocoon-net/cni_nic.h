@@ -39,7 +39,8 @@ int cni_detach(struct net *n, const char *id, bool force, struct err *err);
 int cni_check_nics(
     const struct json_object *record, const char *id, struct buf *out);
 /* gc --cni NAME: tells the network's plugins what is valid. */
-int cni_gc_network(struct net *n, const char *name, struct err *err);
+int cni_gc_network(
+    struct net *n, const char *name, bool dry_run, struct err *err);
 void cni_doctor(struct call *call);
 
 #endif

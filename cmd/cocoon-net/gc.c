@@ -101,8 +101,7 @@ static void gc_cni(struct gc *g)
 	for (size_t i = 0; i < o->cni.n; i++) {
 		struct err err = {0};
 
-		if (!g->o->dry_run &&
-		    cni_gc_network(g->n, o->cni.v[i], &err) < 0)
+		if (cni_gc_network(g->n, o->cni.v[i], g->o->dry_run, &err) < 0)
 			tool_fail(g->call, NULL, &err);
 	}
 }
@@ -236,8 +235,10 @@ static int gc_run(struct call *call, struct err *err)
 
 	if (net_open(&n, false, err) < 0)
 		return -1;
-	if (n.dir_fd < 0)
+	if (n.dir_fd < 0) {
+		gc_cni(&g);
 		return 0;
+	}
 	if (state_lock_exclusive(&n.st, GC_LOCK_MS, err) < 0 ||
 	    net_lock(&n, err) < 0)
 		return -1;

@@ -396,6 +396,13 @@ print(crypt.crypt(sys.argv[1], sys.argv[2]))' "$d" "$hash")" = "$hash" ] ||
 	t 2 cocoon gc --nosuch
 }
 
+@test "gc --cni: a network by name, of the plugins alone" {
+	t 4 cocoon gc --cni nosuch
+	says '"nosuch": there is no such one'
+	t 4 cocoon gc -n --all --cni=nosuch
+	t 2 cocoon gc --cni
+}
+
 @test "gc --all: networks that somebody made by hand" {
 	t 0 eval 'echo "{\"v\":1,\"vm\":{\"id\":\"AAAAAAAAAAAAAAAAAAAAAAAAAA\"},
 		\"spec\":{\"nics\":1}}" | cocoon-net add'

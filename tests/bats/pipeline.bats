@@ -682,6 +682,43 @@ bad_image() {
 	nothing_left
 }
 
+@test "CNI networks from the command line; start tells what is new" {
+	local id
+
+	need /usr/lib/cni/bridge
+	mkdir conf
+	for net in lan1 lan2; do
+		jq -n --arg n $net --arg dir "$PWD/ipam" '{cniVersion: "1.0.0",
+			name: $n, plugins: [{type: "bridge", bridge: $n,
+			isGateway: true, ipam: {type: "host-local",
+			dataDir: $dir, subnet: "10.9\($n[3:]).0.0/24"}}]}' \
+			>conf/$net.conflist
+	done
+	t 0 cocoon --cni-conf-dir "$PWD/conf" --cni-bin-dir /usr/lib/cni \
+		vm run $SMALL --name web --network lan2 --network cocoon \
+		--network lan1 --nics 4 mini
+	[ "$(hv web '[.net.nics[] | .network, .addresses[0]] | join(" ")')" = \
+		"lan2 10.92.0.2/24 cocoon 10.88.0.2/16 lan1 10.91.0.2/24 lan1 10.91.0.3/24" ]
+	t 0 cocoon vm stop --force web
+	# A reboot, and an address that is somebody else's now.
+	id=$(hv web .vm.id)
+	ip netns del "cn-$id"
+	echo somebody >ipam/lan2/10.92.0.2
+	rm -r conf
+	t 0 cocoon --cni-bin-dir /usr/lib/cni vm start web
+	[[ $stderr = *"asking for any address"* ]]
+	[ "$(hv web '[.net.nics[].addresses[0]] | join(" ")')" = \
+		"10.92.0.3/24 10.88.0.2/16 10.91.0.2/24 10.91.0.3/24" ]
+	cocoon-hv get web | jq -r .boot.cmdline | grep -q 'ip=10.92.0.3::10.92.0.1:'
+	t 0 cocoon net check "$id"
+	t 0 cocoon vm rm --force web
+	[ "$(find ipam -name '10.*' -printf '%f\n')" = 10.92.0.2 ]
+	ip link del lan1
+	ip link del lan2
+	echo 0 >/proc/sys/net/ipv4/ip_forward
+	nothing_left
+}
+
 @test "start: what is gone of the network comes back, as it was" {
 	local before
 
