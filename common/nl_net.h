@@ -61,6 +61,9 @@ int nl_tc_parse_redirect(const struct nlmsghdr *msg);
 /* 1 there, 0 not, -1. *ours: its comment is the given one. */
 int nl_nft_table_get(struct nl *nl, const char *name, const char *comment,
     bool *ours, struct err *err);
+/* How many rules a chain of the table has; -1. No table: 0. */
+int nl_nft_rules(
+    struct nl *nl, const char *table, const char *chain, struct err *err);
 /* With all that is in it. Queued as a transaction of its own. */
 void nl_nft_table_del(struct nl *nl, const char *name);
 

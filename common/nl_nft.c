@@ -71,6 +71,54 @@ int nl_nft_table_get(struct nl *nl, const char *name, const char *comment,
 	return r;
 }
 
+struct count {
+	const char *table, *chain;
+	bool in_table, in_chain;
+	int n;
+};
+
+static int match_rule(const struct nlattr *attr, void *arg)
+{
+	struct count *c = arg;
+	int type = mnl_attr_get_type(attr);
+
+	if (mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) < 0)
+		return MNL_CB_OK;
+	if (type == NFTA_RULE_TABLE)
+		c->in_table = !strcmp(mnl_attr_get_str(attr), c->table);
+	if (type == NFTA_RULE_CHAIN)
+		c->in_chain = !strcmp(mnl_attr_get_str(attr), c->chain);
+	return MNL_CB_OK;
+}
+
+static int count_rule(const struct nlmsghdr *msg, void *arg)
+{
+	struct count *c = arg;
+
+	if (!msg) {
+		c->n = 0;
+		return 0;
+	}
+	c->in_table = c->in_chain = false;
+	if (msg->nlmsg_len >= MNL_NLMSG_HDRLEN + sizeof(struct nfgenmsg))
+		mnl_attr_parse(msg, sizeof(struct nfgenmsg), match_rule, c);
+	c->n += c->in_table && c->in_chain;
+	return 0;
+}
+
+int nl_nft_rules(
+    struct nl *nl, const char *table, const char *chain, struct err *err)
+{
+	struct count c = {.table = table, .chain = chain};
+
+	nft_msg(nl, nft_type(NFT_MSG_GETRULE), NFPROTO_INET, 0, "list rules",
+	    table);
+	nl->last->nlmsg_flags |= NLM_F_DUMP;
+	nl_put_str(nl, NFTA_RULE_TABLE, table);
+	nl_put_str(nl, NFTA_RULE_CHAIN, chain);
+	return nl_dump(nl, count_rule, &c, err) < 0 ? -1 : c.n;
+}
+
 void nl_nft_table_del(struct nl *nl, const char *name)
 {
 	nft_msg(nl, NFNL_MSG_BATCH_BEGIN, AF_UNSPEC, NFNL_SUBSYS_NFTABLES,

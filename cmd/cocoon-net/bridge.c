@@ -96,6 +96,7 @@ int bridge_ensure(
 {
 	struct nl_link link;
 	int r = nl_link_get(host, b->bridge, &link, err), nat;
+	char text[100];
 
 	if (r < 0)
 		return -1;
@@ -103,7 +104,7 @@ int bridge_ensure(
 		return foreign(b, &link, err);
 	if (r && link.up && forward_is_on(FORWARD_4) &&
 	    (!b->subnet6.on || forward_is_on(FORWARD_6))) {
-		nat = nat_there(b, err);
+		nat = nat_check(b, text, err);
 		if (nat < 0)
 			return -1;
 		if (nat)

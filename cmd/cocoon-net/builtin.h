@@ -42,6 +42,8 @@ bool bridge_is_ours(const struct builtin *b, const struct nl_link *link);
 /* nat.c */
 int nat_ensure(const struct builtin *b, struct err *err);
 int nat_there(const struct builtin *b, struct err *err); /* 1 0 -1 */
+/* Says in out what is missing of the table; 1 nothing, 0, -1. */
+int nat_check(const struct builtin *b, char out[100], struct err *err);
 int nat_remove(const struct builtin *b, struct err *err);
 
 /* forward.c: net.ipv4.ip_forward, net.ipv6.conf.all.forwarding. The lock

@@ -53,6 +53,7 @@ static int check_bridge(
 	struct builtin b;
 	struct nl_link link = {0};
 	int r = builtin_load(n, &b, err), there;
+	char text[100];
 
 	if (r < 0)
 		return -1;
@@ -78,11 +79,11 @@ static int check_bridge(
 		if (check_address6(call, w, &b, err) < 0)
 			return -1;
 	}
-	there = nat_there(&b, err);
+	there = nat_check(&b, text, err);
 	if (there < 0 && err->code != ERR_STATE)
 		return -1;
 	if (there <= 0)
-		miss(call, w->id, "no nftables table inet %s", b.bridge);
+		miss(call, w->id, "%s", text);
 	if (!forward_is_on(FORWARD_4))
 		miss(call, w->id, "net.ipv4.ip_forward is 0");
 	if (b.subnet6.on && !forward_is_on(FORWARD_6))

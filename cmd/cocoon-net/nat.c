@@ -21,6 +21,9 @@ static void ruleset(const struct builtin *b, struct buf *out)
 
 	format_cidr(b->subnet.base, b->subnet.prefix, subnet);
 	subnet6_format(&b->subnet6, subnet6);
+	/* What is left of an older one is replaced in the same transaction. */
+	buf_addf(
+	    out, "table inet %s\ndelete table inet %s\n", b->bridge, b->bridge);
 	buf_addf(out,
 	    "table inet %s {\n"
 	    "\tcomment \"%s\"\n"
@@ -67,6 +70,34 @@ int nat_there(const struct builtin *b, struct err *err)
 	return r;
 }
 
+/* The rules' number: who edits one makes it his own. */
+int nat_check(const struct builtin *b, char out[100], struct err *err)
+{
+	const struct {
+		const char *chain;
+		int rules;
+	} want[] = {{"postrouting", b->subnet6.on ? 2 : 1}, {"forward", 4}};
+	AUTO_NL struct nl nl = {0};
+	int r = nat_there(b, err);
+
+	snprintf(out, 100, "no nftables table inet %s", b->bridge);
+	if (r <= 0)
+		return r;
+	if (nl_open(&nl, NETLINK_NETFILTER, err) < 0)
+		return -1;
+	for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+		r = nl_nft_rules(&nl, b->bridge, want[i].chain, err);
+		if (r < 0)
+			return -1;
+		snprintf(out, 100,
+		    "nftables table inet %s: %d of %d rules in chain %s",
+		    b->bridge, r, want[i].rules, want[i].chain);
+		if (r < want[i].rules)
+			return 0;
+	}
+	return 1;
+}
+
 static int apply(const struct builtin *b, struct err *err)
 {
 	AUTO_PROC struct proc p = PROC_NONE;
@@ -89,12 +120,13 @@ int nat_ensure(const struct builtin *b, struct err *err)
 {
 	struct err e = {0};
 	int r = nat_there(b, &e);
+	char text[100];
 
 	if (r < 0 && e.code == ERR_STATE) {
 		*err = e;
 		return -1;
 	}
-	if (r > 0)
+	if (r > 0 && nat_check(b, text, &e) == 1)
 		return 0;
 	/* A kernel that cannot even be asked: nft says it better. */
 	if (apply(b, err) < 0)

@@ -165,6 +165,12 @@ load net
 	echo 0 >/proc/sys/net/ipv4/ip_forward
 }
 
+# rule_gone CHAIN WORD: the first rule with it
+rule_gone() {
+	nft delete rule inet cocoon0 "$1" handle "$(nft -a list chain inet \
+		cocoon0 "$1" | sed -n "/$2/s/.*handle //p" | head -n 1)"
+}
+
 @test "check names each single thing that is missing, ensure mends it" {
 	local peer
 
@@ -186,6 +192,12 @@ load net
 	broken "no bridge cocoon0" ip link del cocoon0
 	broken "bridge cocoon0 is down" ip link set cocoon0 down
 	broken "no nftables table inet cocoon0" nft delete table inet cocoon0
+	broken "nftables table inet cocoon0: 3 of 4 rules in chain forward" \
+		rule_gone forward accept
+	broken "nftables table inet cocoon0: 1 of 2 rules in chain postrouting" \
+		rule_gone postrouting masquerade
+	broken "nftables table inet cocoon0: 0 of 4 rules in chain forward" \
+		nft delete chain inet cocoon0 forward
 	broken "net.ipv4.ip_forward is 0" sysctl -qw net.ipv4.ip_forward=0
 	broken "net.ipv6.conf.all.forwarding is 0" \
 		sysctl -qw net.ipv6.conf.all.forwarding=0
