@@ -41,6 +41,7 @@ host_state() {
 	awk '$2 ~ "^/run/" && $2 != "/run/netns" { print "mount " $2 }' \
 		/proc/self/mounts
 	echo "ip_forward $(cat /proc/sys/net/ipv4/ip_forward)"
+	echo "ip6_forward $(cat /proc/sys/net/ipv6/conf/all/forwarding)"
 	if [ -d "$COCOON_STATE_RUN" ]; then
 		find "$COCOON_STATE_RUN" -not -type d -printf 'run %P\n'
 	fi
