@@ -22,6 +22,16 @@ static int find_kind(const struct nlattr *attr, void *arg)
 	return MNL_CB_OK;
 }
 
+/* Not aligned, and longer with newer kernels. */
+static void take_stats(const char *data, size_t len, struct nl_link *out)
+{
+	struct rtnl_link_stats64 st = {0};
+
+	memcpy(&st, data, len < sizeof(st) ? len : sizeof(st));
+	out->rx = (struct nl_count){st.rx_packets, st.rx_bytes, st.rx_dropped};
+	out->tx = (struct nl_count){st.tx_packets, st.tx_bytes, st.tx_dropped};
+}
+
 static int take_attr(const struct nlattr *attr, void *arg)
 {
 	struct nl_link *out = arg;
@@ -46,6 +56,9 @@ static int take_attr(const struct nlattr *attr, void *arg)
 	case IFLA_MASTER:
 		if (len == sizeof(uint32_t))
 			out->master = (int)mnl_attr_get_u32(attr);
+		break;
+	case IFLA_STATS64:
+		take_stats(s, len, out);
 		break;
 	case IFLA_LINKINFO:
 		mnl_attr_parse_nested(attr, find_kind, out);

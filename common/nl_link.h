@@ -4,6 +4,7 @@
 #define COCOON_NL_LINK_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "err.h"
 #include "nl.h"
@@ -17,6 +18,10 @@ struct nl_link {
 	char name[NL_NAME];
 	char kind[NL_NAME]; /* veth, bridge, tun ..., or empty */
 	char alias[256];
+	/* rx: what came in at the device, from outside or from a tap's owner */
+	struct nl_count {
+		uint64_t packets, bytes, dropped;
+	} rx, tx;
 };
 
 /* Pure; -1 if it is no RTM_NEWLINK. */

@@ -6,6 +6,7 @@ static const struct verb *const verbs[] = {
     &verb_del,
     &verb_check,
     &verb_list,
+    &verb_stats,
     &verb_gc,
     &verb_doctor,
     NULL,

@@ -80,7 +80,7 @@ int record_each(struct net *n, int (*fn)(const char *id, void *arg), void *arg,
  * The lock must be held. 1 there was a record, 0 not, -1. */
 int net_remove(struct net *n, const char *id, struct err *err);
 
-extern const struct verb verb_add, verb_del, verb_check, verb_list, verb_gc,
-    verb_doctor;
+extern const struct verb verb_add, verb_del, verb_check, verb_list, verb_stats,
+    verb_gc, verb_doctor;
 
 #endif

@@ -68,6 +68,28 @@ load net
 	t 1 ip netns exec outside ping -c 1 -W 1 10.88.0.2
 }
 
+@test "stats: what the guest sent and received, NIC by NIC" {
+	local a
+
+	a=$(add $A 2)
+	add $B
+	start_guest "$a" 1
+	t 0 ping -c 3 -i 0.05 -W 5 10.88.0.3
+	t 0 cocoon-net stats
+	[ "${#lines[@]}" = 4 ]
+	t 0 cocoon-net stats -o json $A
+	# An answer to each ping and to ARP, of 98 and of 42 bytes.
+	[ "$(field "$output" '.[1] | .tap == "cn1" and .sent.packets >= 4 and
+		.sent.bytes >= 3 * 98 + 42 and .received.packets >= 4 and
+		.sent.dropped == 0')" = true ]
+	[ "$(field "$output" '.[0].sent.packets, length' | xargs)" = "0 2" ]
+	t 2 cocoon-net stats x
+	t 4 cocoon-net stats "$(vid 9)"
+	ip netns del "cn-$B"
+	t 4 cocoon-net stats -o json
+	[ "$(field "$output" '[.[].id] | unique | join(" ")')" = $A ]
+}
+
 @test "no NIC: nothing is created; a wrong wish: refused before any effect" {
 	rmdir "$COCOON_ROOT_DIR"
 	t 0 add $A 0
