@@ -42,7 +42,7 @@ enum vmm_caps {
 	VMM_TAP_NAMES = 512,  /* opens the taps itself; without either bit
 			      * configure sends them */
 	VMM_LOG_FIFO = 1024,  /* writes its log to vmm.fifo, by name */
-	VMM_SNAPSHOT = 2048,  /* capture and load */
+	VMM_SNAPSHOT = 4096,  /* capture and load */
 };
 
 #define VMM_MAX_QUEUES 8 /* of a NIC, in pairs */

@@ -212,6 +212,9 @@ by_hand() { # SPEC-OPTION... [--max N]
 	hv_is "$id" .plan.backend ch
 	printf 'hello\n' | timeout 5 cocoon-hv console "$id" >said || true
 	wait_until 5 heard
+	t 7 cocoon-hv capture "$id"
+	says "cannot save"
+	hv_is "$id" .hv.state running
 	t 0 cocoon-hv stop --force "$id"
 	hv_is "$id" .hv.state stopped
 	[ ! -e "$COCOON_ROOT_DIR/vm/$id/0/api.sock" ]
