@@ -50,6 +50,20 @@ int nl_route_each(struct nl *nl, int family,
 void nl_tc_add_ingress(struct nl *nl, int index);
 void nl_tc_del_ingress(struct nl *nl, int index);
 void nl_tc_add_redirect(struct nl *nl, int from, int to);
+/* Only frames of an ethertype whose words match; offsets are from the network
+ * header on, the source MAC is at -8. A priority has one ethertype. */
+#define NL_TC_KEYS 6
+struct nl_tc_match {
+	unsigned int priority;
+	uint16_t protocol;
+	size_t n;
+	struct {
+		int offset;
+		uint32_t value, mask;
+	} keys[NL_TC_KEYS];
+};
+void nl_tc_add_match(
+    struct nl *nl, int from, int to, const struct nl_tc_match *m);
 /* 1 yes, 0 no, -1. */
 int nl_tc_has_ingress(struct nl *nl, int index, struct err *err);
 int nl_tc_has_redirect(struct nl *nl, int from, int to, struct err *err);

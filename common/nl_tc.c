@@ -68,27 +68,42 @@ static void put_mirred(struct nl *nl, int to)
 	nl_nest_end(nl, list);
 }
 
-void nl_tc_add_redirect(struct nl *nl, int from, int to)
+void nl_tc_add_match(
+    struct nl *nl, int from, int to, const struct nl_tc_match *m)
 {
 	struct tcmsg *tc = tc_msg(nl, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL,
 	    "add the redirect", from);
 	struct nlattr *options;
-	/* A selector with one key that is all zeros: mask 0, value 0. */
 	union {
 		struct tc_u32_sel sel;
-		char
-		    room[sizeof(struct tc_u32_sel) + sizeof(struct tc_u32_key)];
+		char room[sizeof(struct tc_u32_sel) +
+			  NL_TC_KEYS * sizeof(struct tc_u32_key)];
 	} u = {.room = {0}};
 
 	u.sel.flags = TC_U32_TERMINAL;
-	u.sel.nkeys = 1;
+	u.sel.nkeys = (unsigned char)m->n;
+	for (size_t i = 0; i < m->n; i++) {
+		u.sel.keys[i].off = m->keys[i].offset;
+		u.sel.keys[i].mask = htonl(m->keys[i].mask);
+		u.sel.keys[i].val = htonl(m->keys[i].value & m->keys[i].mask);
+	}
 	tc->tcm_parent = INGRESS_HANDLE;
-	tc->tcm_info = TC_H_MAKE(PRIORITY << 16, htons(ETH_P_ALL));
+	tc->tcm_info = TC_H_MAKE(m->priority << 16, htons(m->protocol));
 	nl_put_str(nl, TCA_KIND, "u32");
 	options = nl_nest(nl, TCA_OPTIONS);
-	nl_put(nl, TCA_U32_SEL, u.room, sizeof(u.room));
+	nl_put(nl, TCA_U32_SEL, u.room,
+	    sizeof(u.sel) + m->n * sizeof(struct tc_u32_key));
 	put_mirred(nl, to);
 	nl_nest_end(nl, options);
+}
+
+void nl_tc_add_redirect(struct nl *nl, int from, int to)
+{
+	/* One key that is all zeros: mask 0, value 0. */
+	static const struct nl_tc_match all = {
+	    .protocol = ETH_P_ALL, .priority = PRIORITY, .n = 1};
+
+	nl_tc_add_match(nl, from, to, &all);
 }
 
 struct search {

@@ -79,7 +79,7 @@ static int prepare(struct capture *c, struct err *err)
 	undo_push(undo_dir, c, "what was captured");
 	c->dir = dir_open(c->vm->fd, c->name, 0, err);
 	c->run = vm_run_dir(c->vm, err);
-	c->pin = dir_open(c->vm->fd, "pin", 0, err);
+	c->pin = vm_pin_dir(c->vm, err);
 	if (c->dir < 0 || c->run < 0 || c->pin < 0 ||
 	    disks_save_image(c->vm, c->pin, c->dir, &c->snap.files, err) < 0)
 		return -1;

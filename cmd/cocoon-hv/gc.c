@@ -91,7 +91,13 @@ static int leftover(struct gc *g, const char *name, struct err *err)
 
 	bool run = sscanf(name, "%llu%c", &n, &end) == 1 ||
 		   sscanf(name, "live.%llu%c", &n, &end) == 1 ||
+		   sscanf(name, "pin.%llu%c", &n, &end) == 1 ||
 		   sscanf(name, "run.%llu%c", &n, &end) == 1;
+	/* The links of generation 0. */
+	if (!run && !strcmp(name, "pin") && inside.current) {
+		run = true;
+		n = 0;
+	}
 	bool tmp = (name[0] == '.' && strstr(name, ".tmp-")) ||
 		   (!strncmp(name, "s-", 2) && valid_id(name + 2));
 

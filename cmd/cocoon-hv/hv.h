@@ -14,7 +14,8 @@
 extern const struct verb verb_spec, verb_plan, verb_get, verb_create,
     verb_start, verb_stop, verb_wait, verb_list, verb_inspect, verb_status,
     verb_console, verb_logs, verb_rm, verb_debug, verb_gc, verb_doctor,
-    verb_report, verb_pause, verb_resume, verb_capture, verb_load, verb_resize;
+    verb_report, verb_pause, verb_resume, verb_capture, verb_load, verb_revert,
+    verb_resize;
 
 /* One VM, opened: its directory, its lock if taken, its record, bound. */
 struct vm {
@@ -63,6 +64,8 @@ int vm_link(const struct vm *vm, struct vmm_link *l, const struct vmm **vmm,
     struct err *err);
 /* "vm/ID/N", opened beneath; N as in the record. */
 int vm_run_dir(const struct vm *vm, struct err *err);
+/* Its links to the image: "pin", of a later generation "pin.N". */
+int vm_pin_dir(const struct vm *vm, struct err *err);
 
 /*
  * launch.c: starts the VM, whose lock is held. Without wait a monitor is

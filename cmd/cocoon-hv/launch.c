@@ -70,7 +70,7 @@ static int prepare(
 		    "backend %s: this build has no driver for it",
 		    vm->plan.backend);
 	m->run_fd = vm_run_dir(vm, err);
-	pin = dir_open(vm->fd, "pin", 0, err);
+	pin = vm_pin_dir(vm, err);
 	if (m->run_fd < 0 || pin < 0 || disks_chown(vm, m->run_fd, 0, err) < 0)
 		return -1;
 	disks_clean(m->run_fd);
@@ -90,6 +90,8 @@ static void give_up(struct monitor *m)
 	struct err ignored;
 
 	monitor_abort(m);
+	/* A monitor that was killed could not do that. */
+	(void)live_kill_others(m->vm->fd, UINT64_MAX, &ignored);
 	if (m->run_fd >= 0) {
 		(void)disks_chown(m->vm, m->run_fd, 0, &ignored);
 		disks_clean(m->run_fd);

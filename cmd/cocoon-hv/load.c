@@ -61,16 +61,21 @@ void load_guest(struct vm *vm, const struct doc_snap *snap)
 	}
 }
 
+int load_files(struct vm *vm, int snap, int run_fd, int pin_fd, struct err *err)
+{
+	if (disks_pin(vm, pin_fd, err) < 0 ||
+	    disks_link(vm, run_fd, pin_fd, err) < 0 ||
+	    disks_load_own(vm, snap, run_fd, err) < 0)
+		return -1;
+	return disks_seed(vm, run_fd, err);
+}
+
 /* What the fill function cannot be told otherwise. */
 static int snap_fd = -1;
 
 static int fill(struct vm *vm, int run_fd, int pin_fd, struct err *err)
 {
-	if (disks_pin(vm, pin_fd, err) < 0 ||
-	    disks_link(vm, run_fd, pin_fd, err) < 0 ||
-	    disks_load_own(vm, snap_fd, run_fd, err) < 0)
-		return -1;
-	return disks_seed(vm, run_fd, err);
+	return load_files(vm, snap_fd, run_fd, pin_fd, err);
 }
 
 static void in_child(const struct launch_from *from)
@@ -84,13 +89,10 @@ static int load_vm(struct vm *vm, const struct doc_snap *snap, struct err *err)
 	struct launch_from from = {
 	    .dir_fd = snap_fd, .commit = create_commit, .in_child = in_child};
 
-	if (create_begin(vm, err) < 0)
+	if (create_begin(vm, err) < 0 || create_files(vm, fill, err) < 0 ||
+	    tool_check(err) < 0)
 		return -1;
-	load_guest(vm, snap);
-	/* Nobody can name it yet; but its slot's claim is judged by that. */
-	vm->lock_fd = -1;
-	if (create_files(vm, fill, err) < 0 || tool_check(err) < 0)
-		return -1;
+	/* Nobody can name it yet, but its uid's claim is judged by that. */
 	vm->lock_fd = state_vm_lock(&vm->st, vm->fd, vm->id, VM_LOCK_MS, err);
 	if (vm->lock_fd < 0)
 		return -1;
@@ -99,7 +101,7 @@ static int load_vm(struct vm *vm, const struct doc_snap *snap, struct err *err)
 }
 
 /* What the caller left open is not to stay open in a monitor, but the lock. */
-static void drop_inherited(struct call *call)
+void load_drop_inherited(struct call *call)
 {
 	const char *v = getenv("COCOON_LOCK_FD");
 	unsigned int lock = v ? (unsigned int)atoi(v) : 0;
@@ -148,7 +150,7 @@ static int load_filter(
 
 	if (!id)
 		return -1;
-	drop_inherited(call);
+	load_drop_inherited(call);
 	memcpy(vm.id, id, sizeof(vm.id));
 	vm.doc = jval_ref(doc);
 	if (doc_bind(doc, "snap", &doc_snap_table, &snap, err) < 0 ||

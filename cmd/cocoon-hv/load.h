@@ -9,4 +9,11 @@ int load_open(const struct doc_snap *snap, struct err *err);
 /* vm->hv.guest: what the guest believes, if that is not what vm->net has. */
 void load_guest(struct vm *vm, const struct doc_snap *snap);
 
+/* Disks, links and seed of a run directory. */
+int load_files(
+    struct vm *vm, int snap_fd, int run_fd, int pin_fd, struct err *err);
+/* What the caller left open is not to stay open in a monitor, but the lock. */
+struct call;
+void load_drop_inherited(struct call *call);
+
 #endif

@@ -12,6 +12,7 @@ static const struct verb *const verbs[] = {
     &verb_resume,
     &verb_capture,
     &verb_load,
+    &verb_revert,
     &verb_wait,
     &verb_list,
     &verb_inspect,

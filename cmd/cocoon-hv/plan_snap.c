@@ -259,6 +259,65 @@ static int clone(struct call *call, struct json_object *doc, struct source *s,
 	return 0;
 }
 
+/* What the VM has must be enough for the snapshot's guest. */
+static int check_room(const struct source *s, const char *what, uint64_t flag,
+    uint64_t has, uint64_t need, struct err *err)
+{
+	if (flag || has >= need)
+		return 0;
+	return err_set(err, ERR_STATE,
+	    "snapshot %s: has %s %llu, more than the VM's %llu: give --%s",
+	    s->label, what, (unsigned long long)need, (unsigned long long)has,
+	    what);
+}
+
+static int check_fit(const struct source *s, const struct plan_opts *o,
+    const struct vm *vm, struct err *err)
+{
+	if (s->snap.guest.n != vm->net.nics.n)
+		return err_set(err, ERR_STATE,
+		    "snapshot %s: has %zu NICs, the VM %zu: clone it instead",
+		    s->label, s->snap.guest.n, vm->net.nics.n);
+	if (check_room(s, "cpu", o->cpu, vm->plan.cpu, s->plan.cpu, err) < 0 ||
+	    check_room(s, "memory", o->memory, vm->plan.memory, s->plan.memory,
+		err) < 0)
+		return -1;
+	return check_room(
+	    s, "storage", o->storage, vm->spec.storage, s->spec.storage, err);
+}
+
+/* The VM keeps its name, its network and its login; the rest was frozen. */
+static int revert(struct json_object *doc, struct source *s,
+    const struct plan_opts *o, struct err *err)
+{
+	AUTO_VM struct vm vm = VM_NONE;
+	struct doc_disk *d = s->plan.disks.v;
+
+	if (o->name || o->nics || o->wires.n || o->count != 1)
+		return err_set(
+		    err, ERR_USAGE, "--revert: name and network are the VM's");
+	if (vm_open(&vm, o->revert, -1, err) < 0)
+		return -1;
+	if (check_fit(s, o, &vm, err) < 0)
+		return err_wrap(err, "vm %s", vm.vm.name);
+	s->spec.network = vm.spec.network;
+	s->spec.networks = vm.spec.networks;
+	s->spec.bridges = vm.spec.bridges;
+	s->spec.dns = vm.spec.dns;
+	/* A disk that has grown stays so. */
+	if (!o->storage)
+		s->spec.storage = vm.spec.storage;
+	for (size_t i = 0; i < s->plan.disks.n; i++)
+		if (!strcmp(d[i].role, "cow"))
+			d[i].size = s->spec.storage;
+	s->plan.privileged = vm.plan.privileged;
+	put_all(doc, s);
+	jval_set(doc, "vm", jval_ref(jval_get(vm.doc, "vm")));
+	jval_set(doc, "net", jval_ref(jval_get(vm.doc, "net")));
+	jval_set(doc, "boot", jval_ref(jval_get(vm.doc, "boot")));
+	return 0;
+}
+
 int plan_snap(struct call *call, struct json_object *doc, struct err *err)
 {
 	const struct plan_opts *o = call->opts;
@@ -271,5 +330,5 @@ int plan_snap(struct call *call, struct json_object *doc, struct err *err)
 	    point_image(&s, err) < 0 || check_vmm(&s, err) < 0)
 		return -1;
 	apply(&s, o);
-	return clone(call, doc, &s, err);
+	return o->clone ? clone(call, doc, &s, err) : revert(doc, &s, o, err);
 }

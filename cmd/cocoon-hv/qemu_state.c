@@ -47,18 +47,35 @@ static int say_why(int fd, struct buf *in, const char *what, struct err *err)
 	    err, ERR_FAILED, "%s: %s", what, desc ? desc : "QEMU failed");
 }
 
-/* 1 done, 0 not yet, -1 failed: of an event. */
-static int judge(const struct json_object *v)
+/* 1 done, 0 not yet, -1 failed. */
+static int judge(const char *status)
 {
-	const char *event = jval_str(v, "event");
-	const char *status = jval_str(jval_get(v, "data"), "status");
-
-	if (!event || !status || strcmp(event, "MIGRATION"))
+	if (!status)
 		return 0;
 	if (!strcmp(status, "completed"))
 		return 1;
 	return !strcmp(status, "failed") || !strcmp(status, "cancelled") ? -1
 									 : 0;
+}
+
+static int judge_event(const struct json_object *v)
+{
+	const char *event = jval_str(v, "event");
+
+	return event && !strcmp(event, "MIGRATION")
+		   ? judge(jval_str(jval_get(v, "data"), "status"))
+		   : 0;
+}
+
+/* The event may come in front of the answer to `migrate`, which drops it. */
+static int judge_info(int fd, struct buf *in, struct err *err)
+{
+	AUTO_JSON struct json_object *info = NULL;
+	struct qmp_call c = {"query-migrate", "{}", -1, API_MS};
+
+	if (qmp_call(fd, in, &c, &info, err) < 0)
+		return -1;
+	return judge(jval_str(info, "status"));
 }
 
 static bool is_one_of(const char *s, const char *const *words)
@@ -133,12 +150,14 @@ static int await(int fd, struct buf *in, const char *what, struct err *err)
 		struct err e = {0};
 		AUTO_JSON struct json_object *v =
 		    qmp_read(fd, in, now_ms() + SLICE_MS, &e);
-		int r = judge(v);
+		int r = v ? judge_event(v) : 0;
 
 		if (!v && e.code != ERR_TIMEOUT) {
 			*err = e;
 			return err_wrap(err, "%s", what);
 		}
+		if (!v)
+			r = judge_info(fd, in, err);
 		if (r > 0)
 			return tool_check(err);
 		if (r < 0)

@@ -7,10 +7,11 @@
 #include "file.h"
 #include "hv.h"
 #include "live.h"
+#include "load.h"
 #include "log.h"
 
 struct start_opts {
-	bool wait, rm;
+	bool wait, rm, cold;
 };
 
 static const struct opt opts[] = {
@@ -22,6 +23,10 @@ static const struct opt opts[] = {
 	.kind = OPT_FLAG,
 	.offset = offsetof(struct start_opts, rm),
 	.help = "remove a VM that does not start"},
+    {.name = "cold",
+	.kind = OPT_FLAG,
+	.offset = offsetof(struct start_opts, cold),
+	.help = "boot a VM that hibernates; its state is lost"},
 };
 
 static bool same(const struct json_object *a, const struct json_object *b)
@@ -50,8 +55,52 @@ static int take_over(struct vm *vm, const struct json_object *doc,
 	return *new_seed ? vm_bind(vm, err) : 0;
 }
 
+/* True if the VM ended because its state was safe, and has not run since. */
+static bool hibernates(const struct vm *vm)
+{
+	struct json_object *keep = NULL;
+	struct doc_ended ended;
+	bool yes;
+
+	event_last(vm->fd, vm->hv.generation, &ended, &keep);
+	yes = vm->hv.resume && ended.reason &&
+	      !strcmp(ended.reason, "hibernated") &&
+	      ended.at >= vm->hv.started_at;
+	jval_put(keep);
+	return yes;
+}
+
+static void in_child(const struct launch_from *from)
+{
+	close(from->dir_fd);
+}
+
+/*
+ * The disks are as they were when the guest stood still: only its state comes
+ * from the snapshot. The seed and the command line are for the next boot.
+ */
+static int wake(struct vm *vm, bool wait, int *status, struct err *err)
+{
+	struct launch_from from = {.in_child = in_child};
+	AUTO_FREE char *dir =
+	    xasprintf("%s/snap/%s", vm->st.root, vm->hv.resume);
+	struct doc_snap snap = {.id = vm->hv.resume, .dir = dir};
+	AUTO_FD int fd = load_open(&snap, err);
+
+	if (fd < 0)
+		return err_set(err, ERR_NOTFOUND,
+		    "the snapshot %s that it hibernates in cannot be opened; "
+		    "`cocoon vm start --cold` boots it without",
+		    vm->hv.resume);
+	if (wait)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "it hibernates: start it without --wait, or with --cold");
+	from.dir_fd = fd;
+	return launch_vm(vm, &from, false, status, err);
+}
+
 static int start_stopped(struct vm *vm, const struct json_object *doc,
-    bool wait, int *status, struct err *err)
+    bool wait, bool cold, int *status, struct err *err)
 {
 	bool new_seed = false;
 
@@ -65,6 +114,8 @@ static int start_stopped(struct vm *vm, const struct json_object *doc,
 		    vm_save(vm, true, err) < 0 || disks_seed(vm, run, err) < 0)
 			return -1;
 	}
+	if (!cold && hibernates(vm))
+		return wake(vm, wait, status, err);
 	return launch_vm(vm, NULL, wait, status, err);
 }
 
@@ -105,7 +156,8 @@ static int start_filter(
 	/* The VM has its name: no gc takes it, and no lock must outlive us. */
 	state_lock_forget(&vm.st);
 	if (!live_check(vm.fd, vm.hv.generation).alive) {
-		if (start_stopped(&vm, doc, o->wait, &status, err) < 0) {
+		if (start_stopped(&vm, doc, o->wait, o->cold, &status, err) <
+		    0) {
 			if (o->rm)
 				remove_failed(&vm, doc);
 			return err_wrap(err, "vm %s", vm.vm.name);

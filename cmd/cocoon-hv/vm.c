@@ -109,6 +109,16 @@ int vm_run_dir(const struct vm *vm, struct err *err)
 	return dir_open(vm->fd, name, 0, err);
 }
 
+int vm_pin_dir(const struct vm *vm, struct err *err)
+{
+	char name[32] = "pin";
+
+	if (vm->hv.generation)
+		snprintf(name, sizeof(name), "pin.%llu",
+		    (unsigned long long)vm->hv.generation);
+	return dir_open(vm->fd, name, 0, err);
+}
+
 /* A path to NAME in dirfd that fits sun_path however deep the root is. */
 static int socket_address(
     int dirfd, const char *name, struct sockaddr_un *a, struct err *err)

@@ -341,6 +341,8 @@ static int add_alone(struct call *call, struct net *n, struct wish *wish,
 	if (net_lock_id(n, wish->id, err) < 0)
 		return -1;
 	r = net_lock(n, err) < 0 ? -1 : add_locked(call, n, wish, doc, err);
+	if (r == 0)
+		r = net_contain(doc, err);
 	net_unlock(n);
 	net_unlock_id(n, wish->id);
 	return r;

@@ -80,6 +80,10 @@ int record_each(struct net *n, int (*fn)(const char *id, void *arg), void *arg,
  * The lock must be held. 1 there was a record, 0 not, -1. */
 int net_remove(struct net *n, const char *id, struct err *err);
 
+/* contain.c: for a guest that was frozen as somebody else (.snap.guest, or
+ * .hv.guest), lets out of its NICs only what is .net's. Nothing else changes. */
+int net_contain(const struct json_object *doc, struct err *err);
+
 extern const struct verb verb_add, verb_del, verb_check, verb_list, verb_stats,
     verb_gc, verb_doctor;
 

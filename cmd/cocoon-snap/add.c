@@ -256,10 +256,9 @@ static int add_one(const struct add_opts *o, struct adding *a,
 	return commit(a, err);
 }
 
-static int add_filter(
-    struct call *call, struct json_object *doc, struct err *err)
+static int add_document(
+    const struct add_opts *o, struct json_object *doc, struct err *err)
 {
-	const struct add_opts *o = call->opts;
 	struct adding *a = &adding;
 	size_t mark = undo_mark();
 	int r;
@@ -291,6 +290,27 @@ static int add_filter(
 	close_fd(&a->hold);
 	free_ptr(&a->from);
 	state_close(&a->st);
+	return r;
+}
+
+/* Who holds the VM waits for a word, or for the end of its reader. */
+static void stop_reading(void)
+{
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	if (null < 0 || dup2(null, STDIN_FILENO) < 0)
+		close(STDIN_FILENO);
+	close_fd(&null);
+}
+
+static int add_filter(
+    struct call *call, struct json_object *doc, struct err *err)
+{
+	const struct add_opts *o = call->opts;
+	int r = add_document(o, doc, err);
+
+	if (r < 0 && o->release)
+		stop_reading();
 	return r;
 }
 

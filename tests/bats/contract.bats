@@ -14,6 +14,7 @@ cocoon-hv plan +
 cocoon-hv plan --clone +
 cocoon-hv create +
 cocoon-hv load +
+cocoon-hv revert +
 cocoon-hv start - +
 cocoon-hv rm - +
 cocoon-hv debug

@@ -45,6 +45,10 @@ said() {
 	cocoon vm logs "$1" | tr -d '\r' | grep -qx "$2"
 }
 
+unsaid() {
+	! said "$@"
+}
+
 # counts VM N: one more key, and its guest says that it was the N-th.
 counts() {
 	key "$1" +
@@ -62,7 +66,7 @@ counts() {
 	key web +
 	# Again is fine.
 	t 0 cocoon vm pause web
-	! said web "count 000002"
+	unsaid web "count 000002"
 	t 0 cocoon vm resume -o json web
 	[ "$(field "$output" '.succeeded | length')" = 1 ]
 	hv_is web .hv.state running
@@ -185,7 +189,7 @@ at_dump() {
 	save one web
 	key web +
 	hv_is web .hv.state paused
-	! said web "count 000003"
+	unsaid web "count 000003"
 	t 0 cocoon vm resume web
 	wait_until 20 said web "count 000003"
 }
@@ -366,7 +370,7 @@ marked() {
 		7 --nics 2
 		2 --name a/b
 		2 --nosuch
-		7 --network nosuch
+		4 --network nosuch
 		7 --network a --bridge b
 	END
 	[ "$(cocoon vm list -o json | jq length)" = 1 ]
@@ -413,4 +417,237 @@ marked() {
 	t 0 cocoon vm rm --force web c d "$(cocoon vm list -o json |
 		jq -r '.[] | .vm.name | select(startswith("cocoon-"))')"
 	nothing_left
+}
+
+# ---- restore ----
+
+@test "restore: in place, running or stopped, its network kept" {
+	run_vm web
+	id=$(hv web .vm.id)
+	net=$(hv web '.net | tojson')
+	counts web 1
+	mark web one
+	save one web
+	counts web 2
+	mark web two
+	old=$(vm_pid web)
+	t 0 cocoon vm restore web one
+	[[ $output == "restored: $id  web  10.88.0.2" ]]
+	no_process "$old"
+	[ "$(hv web '[.vm.id, .hv.state, .hv.generation, .hv.guest] |
+		map(tostring) | join(" ")')" = "$id running 1 null" ]
+	[ "$(hv web '.net | tojson')" = "$net" ]
+	counts web 2
+	marked web one 1
+	[ "$(find "$COCOON_ROOT_DIR/vm/$id" -mindepth 1 -maxdepth 1 -printf '%f\n' |
+		grep '[0-9]$\|^pin' | sort | xargs)" = "1 live.1 pin.1 run.1" ]
+	# Of what was restored, again, and what that was: both are whole.
+	counts web 3
+	save two web
+	t 0 cocoon vm restore -o json web one
+	[ "$(field "$output" .hv.generation)" = 2 ]
+	[[ $output != *'$6$'* ]] && [[ $output != *'$y$'* ]]
+	counts web 2
+	t 0 cocoon vm stop --timeout 20 web
+	# Stopped, and as after a reboot of the host.
+	ip netns del "cn-$id"
+	t 0 cocoon vm restore web two
+	counts web 4
+	marked web one 3
+	hv_is web .hv.generation 3
+	# A cold boot of what was restored.
+	t 0 cocoon vm stop --force web
+	t 0 cocoon vm start web
+	wait_until 20 greeted web 2
+	counts web 1
+	t 0 cocoon vm rm --force web
+	t 0 cocoon snapshot rm one two
+	nothing_left
+}
+
+@test "restore: of another VM's snapshot, into a larger one" {
+	run_vm web
+	counts web 1
+	save one web
+	t 0 cocoon vm create --name big --cpu 1 --memory 128M --storage 96M \
+		--password-file "$PW" mini
+	t 0 cocoon vm restore big one
+	counts big 2
+	counts web 2
+	[ "$(hv big '[.plan.memory, .spec.storage, .hv.guest[0].mac] |
+		map(tostring) | join(" ")')" = \
+		"67108864 100663296 $(hv web .net.nics[0].mac)" ]
+	[ "$(stat -c %s "$COCOON_ROOT_DIR/vm-name/big/1/cow.raw")" = 100663296 ]
+	# What that has does not fit into the first one.
+	save two big
+	t 5 cocoon vm restore web two
+	says "give --storage"
+	messages 1
+	counts web 3
+	t 0 cocoon vm restore --storage 96M web two
+	counts web 3
+}
+
+@test "restore: what does not work leaves the VM as it is" {
+	run_vm web
+	run_vm none --nics 0
+	save one web
+	save zero none
+	pid=$(vm_pid web)
+	t 5 cocoon vm restore web zero
+	says "NICs"
+	t 4 cocoon vm restore web nobody
+	t 4 cocoon vm restore nobody one
+	t 7 cocoon vm restore --cpu 2 web one
+	t 2 cocoon vm restore --storage 32M web one
+	t 2 cocoon vm restore web
+	t 2 cocoon vm restore web one two
+	t 2 cocoon vm restore --name x web one
+	[ "$(vm_pid web)" = "$pid" ]
+	counts web 1
+	mark web old
+	# The state is rubbish: known when it is loaded, so the VM is stopped.
+	truncate -s 1000 "$(readlink -f "$COCOON_ROOT_DIR/snap-name/one")/vmstate"
+	t 1 cocoon vm restore web one
+	says "it is stopped, and as it was"
+	messages 1
+	[ "$(hv web '[.hv.state, .hv.generation] | map(tostring) |
+		join(" ")')" = "stopped 0" ]
+	marked web old
+	[ ! -e "$COCOON_ROOT_DIR/vm-name/web/1" ]
+	t 0 cocoon vm start web
+	wait_until 20 greeted web 2
+	counts web 1
+}
+
+# ---- hibernate ----
+
+@test "hibernate: save and end; start wakes it, once" {
+	run_vm web
+	counts web 1
+	t 0 cocoon vm hibernate --name night web
+	[[ $output == "hibernated: "*"  night  "* ]]
+	[ "$(hv web '[.hv.state, .hv.ended.reason] | join(" ")')" = \
+		"stopped hibernated" ]
+	[ "$(hv web .hv.resume)" = "$(cocoon snapshot inspect night | jq -r .id)" ]
+	no_capture_left
+	mark web same
+	t 0 cocoon vm start web
+	counts web 2
+	hv_is web .hv.resume null
+	marked web same
+	# The next boot is one.
+	t 0 cocoon vm stop --force web
+	t 0 cocoon vm start web
+	wait_until 20 greeted web 2
+	counts web 1
+	# Its snapshot is one as any other.
+	t 0 cocoon vm restore web night
+	wait_until 20 said web "count 000002"  # of before
+	t 0 cocoon vm hibernate web
+	t 0 cocoon vm start --cold web
+	wait_until 20 greeted web 3
+	t 0 cocoon vm hibernate --name lost web
+	t 0 cocoon snapshot rm lost
+	t 4 cocoon vm start web
+	says "--cold"
+	messages 1
+	t 0 cocoon vm start --cold web
+	wait_until 20 greeted web 4
+}
+
+@test "hibernate: what is not safe does not end the VM" {
+	need strace
+	run_vm web --nics 0
+	save one web
+	pid=$(vm_pid web)
+	t 5 cocoon vm hibernate --name one web
+	says "already in use"
+	messages 1
+	[ "$(vm_pid web)" = "$pid" ]
+	counts web 1
+	no_capture_left
+	# The next stage dies, or there is none.
+	shadow cocoon-snap <<<'[ "$1" != add ] || { read -r line; kill -9 $$; }
+		exec "$REAL" "$@"'
+	run "$SHADOW/cocoon" vm hibernate web
+	[ "$status" != 0 ]
+	counts web 2
+	run at_dump KILL cocoon-hv capture --hold web
+	counts web 3
+	hv_is web .hv.state running
+	[ "$(vm_pid web)" = "$pid" ]
+	# Interrupted while it waits for the next stage.
+	mkfifo pipe
+	cocoon-hv capture --hold web >pipe 3>&- &
+	exec 8<pipe
+	read -r line <&8
+	kill -TERM $!
+	wait $! || :
+	exec 8<&-
+	counts web 4
+	# A record that says it, of a VM that ran on, is not believed.
+	t 0 cocoon gc
+	no_capture_left
+}
+
+# ---- containment ----
+
+# leaves MAC IP: frames of an IPv4 and an ARP sender, out of the tap of $id; what
+# the network sees of them: "4", "A", both or nothing.
+leaves() {
+	python3 - "$id" "$1" "$2" <<-'END'
+		import fcntl, os, socket, struct, sys
+		id, mac, ip = sys.argv[1:]
+		libc = __import__("ctypes").CDLL(None)
+		host = os.open("/proc/self/ns/net", os.O_RDONLY)
+		peer = [d for d in os.listdir("/sys/class/net")
+		        if d.startswith("cn")][0]
+		see = socket.socket(socket.AF_PACKET, socket.SOCK_RAW,
+		                    socket.htons(3))
+		see.bind((peer, 0))
+		see.settimeout(0.01)
+		libc.setns(os.open("/run/netns/cn-" + id, os.O_RDONLY), 0)
+		tap = os.open("/dev/net/tun", os.O_RDWR)
+		fcntl.ioctl(tap, 0x400454ca, struct.pack("16sH22x", b"cn0", 0x5002))
+		m = bytes.fromhex(mac.replace(":", ""))
+		a = socket.inet_aton(ip)
+		end = m[:0] + b"\xff" * 6
+		v4 = end + m + b"\x08\0\x45" + b"\0" * 11 + a + a + b"mark4"
+		arp = end + m + b"\x08\x06\0\x01\x08\0\x06\x04\0\x01" + m + a + \
+		    b"\0" * 6 + a + b"markA"
+		seen = ""
+		for frame in (v4, arp):
+		    os.write(tap, b"\0" * 10 + frame)
+		for _ in range(20):
+		    try:
+		        got = see.recv(2000)
+		    except TimeoutError:
+		        continue
+		    if b"mark" in got:
+		        seen += chr(got[got.index(b"mark") + 4])
+		print("".join(sorted(set(seen))))
+	END
+}
+
+@test "a clone's frames with what the source has do not leave it" {
+	local doc
+
+	id=AAAAAAAAAAAAAAAAAAAAAAAAAA
+	doc=$(printf '{"v":1,"vm":{"id":"%s"},"spec":{"nics":1}%s}' $id \
+		',"snap":{"id":"'$id'","guest":[{"mac":"52:54:00:00:00:01","addresses":["10.88.0.99/16"]}]}')
+	t 0 cocoon-net add <<<"$doc"
+	mac=$(field "$output" '.net.nics[0].mac')
+	ip=$(field "$output" '.net.nics[0].addresses[0]' | cut -d/ -f1)
+	wait_until 5 test "$(cat /sys/class/net/cn*/operstate)" = up || :
+	[ "$(leaves 52:54:00:00:00:01 10.88.0.99)" = "" ]
+	[ "$(leaves "$mac" 10.88.0.99)" = "" ]
+	[ "$(leaves 52:54:00:00:00:01 "$ip")" = "" ]
+	[ "$(leaves "$mac" "$ip")" = 4A ]
+	t 0 cocoon-net check $id
+	# Of one who believes what is so, everything does.
+	t 0 cocoon-net del <<<"$doc"
+	t 0 cocoon-net add <<<"$(jq -c 'del(.snap)' <<<"$doc")"
+	[ "$(leaves 52:54:00:00:00:01 10.88.0.99)" = 4A ]
+	t 0 cocoon-net del <<<"$doc"
 }

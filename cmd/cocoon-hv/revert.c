@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * revert: a VM becomes what a snapshot was, in a generation of its own. All of
+ * it is made beside what runs; then that is ended, since both would have the
+ * same taps; the new one is loaded, recorded, and goes on; and the old one is
+ * removed. If it cannot be loaded the VM is the old one, stopped.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "disks.h"
+#include "file.h"
+#include "live.h"
+#include "load.h"
+#include "log.h"
+#include "undo.h"
+
+static struct reverting {
+	struct vm *vm;
+	int snap_fd;
+	uint64_t old, new;
+} rv;
+
+/* Everything of a generation but the record. */
+static int remove_generation(int vm_fd, uint64_t n, struct err *err)
+{
+	static const char *const of[] = {"", "run.", "live.", "pin."};
+	char name[32];
+
+	for (size_t i = 0; i < ARRAY_LEN(of); i++) {
+		snprintf(
+		    name, sizeof(name), "%s%llu", of[i], (unsigned long long)n);
+		if (tree_remove(vm_fd, name, err) < 0)
+			return -1;
+	}
+	return n == 0 ? tree_remove(vm_fd, "pin", err) : 0;
+}
+
+static int undo_new(void *arg, struct err *err)
+{
+	const struct reverting *r = arg;
+
+	return remove_generation(r->vm->fd, r->new, err);
+}
+
+/* The highest generation that ever left a trace. */
+static int next_generation(int vm_fd, uint64_t *next, struct err *err)
+{
+	int fd = openat(vm_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *de;
+
+	if (!d) {
+		close_fd(&fd);
+		return err_sys(err, errno, "open the VM's directory");
+	}
+	while ((de = readdir(d))) {
+		unsigned long long n;
+		char end;
+
+		if ((sscanf(de->d_name, "%llu%c", &n, &end) == 1 ||
+			sscanf(de->d_name, "live.%llu%c", &n, &end) == 1 ||
+			sscanf(de->d_name, "pin.%llu%c", &n, &end) == 1) &&
+		    n >= *next)
+			*next = n + 1;
+	}
+	closedir(d);
+	return 0;
+}
+
+static int make_dir(int vm_fd, const char *format, uint64_t n, struct err *err)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "%s%llu", format, (unsigned long long)n);
+	if (mkdirat(vm_fd, name, 0700) < 0)
+		return err_sys(err, errno, "%s: mkdir", name);
+	return dir_open(vm_fd, name, 0, err);
+}
+
+/* The new run directory, beside the old one. */
+static int build(struct reverting *r, struct err *err)
+{
+	AUTO_FD int run = -1, pin = -1;
+
+	undo_push(undo_new, r, "the new generation");
+	run = make_dir(r->vm->fd, "", r->new, err);
+	pin = run < 0 ? -1 : make_dir(r->vm->fd, "pin.", r->new, err);
+	if (pin < 0 || load_files(r->vm, r->snap_fd, run, pin, err) < 0)
+		return -1;
+	return tool_check(err);
+}
+
+/* One tap, one user: from here on the old guest's memory is lost. */
+static int end_old(
+    struct reverting *r, struct json_object *record, struct err *err)
+{
+	AUTO_JSON struct json_object *now = jval_ref(r->vm->doc);
+	struct live l = live_check(r->vm->fd, r->old);
+	int result;
+
+	if (live_kill_others(r->vm->fd, UINT64_MAX, err) < 0)
+		return -1;
+	if (!l.alive)
+		return 0;
+	/* With what it is still called on disk. */
+	jval_put(r->vm->doc);
+	r->vm->doc = jval_ref(record);
+	result = vm_bind(r->vm, err);
+	if (result == 0) {
+		vm_record_end(r->vm, true);
+		vm_tidy(r->vm, l.uid);
+	}
+	jval_put(r->vm->doc);
+	r->vm->doc = jval_ref(now);
+	return result < 0 ? -1 : vm_bind(r->vm, err);
+}
+
+static void in_child(const struct launch_from *from)
+{
+	close(from->dir_fd);
+}
+
+/* The record as the document wants it; on disk it is when the VM is loaded. */
+static int take_over(struct reverting *r, const struct json_object *doc,
+    const struct doc_snap *snap, struct err *err)
+{
+	static const char *const members[] = {
+	    "spec", "image", "plan", "net", "boot"};
+	struct vm *vm = r->vm;
+	struct json_object *next = jval_object();
+
+	jval_set_int(next, "v", 1);
+	jval_set(next, "vm", jval_ref(jval_get(vm->doc, "vm")));
+	jval_set(next, "hv", jval_ref(jval_get(vm->doc, "hv")));
+	for (size_t i = 0; i < ARRAY_LEN(members); i++)
+		if (jval_get(doc, members[i]))
+			jval_set(next, members[i],
+			    jval_ref(jval_get(doc, members[i])));
+	jval_put(vm->doc);
+	vm->doc = next;
+	if (vm_bind(vm, err) < 0)
+		return -1;
+	vm->hv.generation = r->new;
+	load_guest(vm, snap);
+	/* end_old binds again. */
+	doc_put(vm->doc, "hv", &doc_hv_table, &vm->hv);
+	return vm_bind(vm, err);
+}
+
+/* It was recorded and did not go on: the old one is what there is. */
+static void put_back(struct reverting *r, struct json_object *record)
+{
+	struct err err;
+
+	jval_put(r->vm->doc);
+	r->vm->doc = jval_ref(record);
+	if (vm_bind(r->vm, &err) < 0 || vm_save(r->vm, true, &err) < 0)
+		log_warn("vm %s: %s", r->vm->id, err.msg);
+}
+
+static int revert_vm(struct reverting *r, const struct json_object *doc,
+    const struct doc_snap *snap, struct err *err)
+{
+	AUTO_JSON struct json_object *record = NULL;
+	struct launch_from from = {.dir_fd = r->snap_fd, .in_child = in_child};
+	AUTO_BUF struct buf text = {0};
+	struct vm *vm = r->vm;
+
+	/* A deep copy: binding and saving change the other. */
+	jval_print(vm->doc, &text);
+	record = jval_parse(text.data, text.len, err);
+	r->old = vm->hv.generation;
+	r->new = r->old + 1;
+	if (!record || next_generation(vm->fd, &r->new, err) < 0 ||
+	    take_over(r, doc, snap, err) < 0 || build(r, err) < 0 ||
+	    end_old(r, record, err) < 0)
+		return -1;
+	if (launch_vm(vm, &from, false, NULL, err) < 0) {
+		put_back(r, record);
+		return err_wrap(err, "it is stopped, and as it was");
+	}
+	return 0;
+}
+
+static int revert_filter(
+    struct call *call, struct json_object *doc, struct err *err)
+{
+	AUTO_VM struct vm vm = VM_NONE;
+	struct doc_snap snap;
+	struct err ignored;
+	size_t mark = undo_mark();
+	const char *id = doc_id(doc, err);
+	int r;
+
+	if (!id)
+		return -1;
+	load_drop_inherited(call);
+	if (doc_bind(doc, "snap", &doc_snap_table, &snap, err) < 0 ||
+	    vm_open(&vm, id, VM_LOCK_MS, err) < 0 ||
+	    state_lock_shared(&vm.st, err) < 0)
+		return -1;
+	rv = (struct reverting){.vm = &vm, .snap_fd = load_open(&snap, err)};
+	if (rv.snap_fd < 0)
+		return -1;
+	r = revert_vm(&rv, doc, &snap, err);
+	close_fd(&rv.snap_fd);
+	if (r < 0) {
+		undo_run(mark);
+		return err_wrap(err, "vm %s", vm.vm.name);
+	}
+	undo_forget(mark);
+	if (remove_generation(vm.fd, rv.old, &ignored) < 0)
+		log_warn("vm %s: %s", vm.vm.name, ignored.msg);
+	live_derive(&vm);
+	jval_del(doc, "snap");
+	jval_set(doc, "hv", jval_ref(jval_get(vm.doc, "hv")));
+	return 0;
+}
+
+const struct verb verb_revert = {
+    .name = "revert",
+    .summary = "Make VMs what snapshots were, in place.",
+    .emits = true,
+    .changes = true,
+    .filter = revert_filter,
+};
