@@ -7,52 +7,16 @@
 #include <unistd.h>
 
 #include "file.h"
+#include "gc.h"
 #include "snap.h"
 
-#define LOCK_MS 10000
-
-struct gc_opts {
-	bool dry_run;
-	const char *format;
-};
-
-static const struct gc_opts defaults = {.format = "text"};
-static const struct opt opts[] = {
-    {.name = "dry-run",
-	.letter = 'n',
-	.kind = OPT_FLAG,
-	.offset = offsetof(struct gc_opts, dry_run),
-	.help = "only say what would be removed"},
-    {.name = "output",
-	.letter = 'o',
-	.kind = OPT_ENUM,
-	.metavar = "text|json",
-	.offset = offsetof(struct gc_opts, format),
-	.help = "lines for people or for programs"},
-};
+static const struct opt opts[] = {GC_OPT_DRY_RUN, GC_OPT_OUTPUT};
 
 struct gc {
 	struct call *call;
 	const struct gc_opts *o;
 	struct state st;
 };
-
-static void say(struct gc *g, const char *kind, const char *what)
-{
-	AUTO_JSON struct json_object *line = NULL;
-
-	if (strcmp(g->o->format, "json")) {
-		buf_addf(&g->call->out, "%s: %s %s\n",
-		    g->o->dry_run ? "would remove" : "removed", kind, what);
-		return;
-	}
-	line = jval_object();
-	jval_set_str(line, "kind", kind);
-	jval_set_str(line, "what", what);
-	jval_set_bool(line, "dry_run", g->o->dry_run);
-	jval_print(line, &g->call->out);
-	buf_ch(&g->call->out, '\n');
-}
 
 /* A name without a snapshot, or a snapshot without its name. */
 static bool is_garbage(struct gc *g, int dir, const char *name, bool names)
@@ -81,9 +45,13 @@ static int sweep(struct gc *g, const char *which, bool names, struct err *err)
 		if (de->d_name[0] == '.' ||
 		    !is_garbage(g, fd, de->d_name, names))
 			continue;
-		say(g, names ? "snap-name" : "snapshot", de->d_name);
 		if (!g->o->dry_run)
 			r = tree_remove(fd, de->d_name, err);
+		if (r == 0)
+			gc_removed(g->call, names ? "snap-name" : "snapshot",
+			    de->d_name,
+			    names ? "no such snapshot"
+				  : "no name points to it");
 	}
 	closedir(d);
 	return r;
@@ -95,7 +63,7 @@ static int gc_run(struct call *call, struct err *err)
 	int r = state_open(&g.st, false, err);
 
 	if (r == 0 && g.st.root_fd >= 0) {
-		r = state_lock_exclusive(&g.st, LOCK_MS, err);
+		r = state_lock_exclusive(&g.st, GC_LOCK_MS, err);
 		if (r < 0)
 			err_wrap(err, "gc: something is being made");
 		if (r == 0 && (sweep(&g, "snap-name", true, err) < 0 ||
@@ -112,7 +80,7 @@ const struct verb verb_gc = {
     .opts = opts,
     .n_opts = ARRAY_LEN(opts),
     .opts_size = sizeof(struct gc_opts),
-    .defaults = &defaults,
+    .defaults = &gc_defaults,
     .changes = true,
     .run = gc_run,
 };

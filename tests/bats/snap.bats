@@ -237,15 +237,24 @@ at_dump() {
 }
 
 @test "gc: a snapshot without a name, a name without a snapshot" {
+	local one
+
 	run_vm web --nics 0
 	save one web
 	save two web
+	one=$(basename "$(readlink "$COCOON_ROOT_DIR/snap-name/one")")
 	rm "$COCOON_ROOT_DIR/snap-name/one"
 	rm -r "$(readlink -f "$COCOON_ROOT_DIR/snap-name/two")"
 	mkdir "$COCOON_ROOT_DIR/vm/$(hv web .vm.id)/s-AAAAAAAAAAAAAAAAAAAAAAAAAA"
 	t 0 cocoon gc -n
 	[ "$(grep -c "would remove" <<<"$output")" = 3 ]
+	t 0 cocoon-snap gc --dry-run -o json
+	[ "$(jq -r '[.action, .kind, .object, .reason] | join(" ")' \
+		<<<"$output" | sort)" = "would remove snap-name two no such snapshot
+would remove snapshot $one no name points to it" ]
 	t 0 cocoon gc
+	[[ $output == *"removed snap-name two (no such snapshot)"* ]]
+	[[ $output == *"removed snapshot $one (no name points to it)"* ]]
 	[ -z "$(ls -A "$COCOON_ROOT_DIR/snap" "$COCOON_ROOT_DIR/snap-name" |
 		grep -v :)" ]
 	no_capture_left
