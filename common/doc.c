@@ -112,6 +112,14 @@ static const struct jfield disk[] = {
 };
 static const struct jtable disk_table = JTABLE(struct doc_disk, disk);
 
+static const struct jfield firmware[] = {
+#define FW(m, k, fl, a, h) F(struct doc_firmware, m, k, fl, a, h)
+    FW(code, J_STR, 0, NULL, "absolute path of the UEFI code"),
+    FW(vars, J_STR, 0, NULL, "absolute path of an empty variable store"),
+};
+static const struct jtable firmware_table =
+    JTABLE(struct doc_firmware, firmware);
+
 static const struct jfield plan[] = {
 #define PL(m, k, fl, a, h) F(struct doc_plan, m, k, fl, a, h)
     PL(backend, J_ENUM, J_REQUIRED, "ch|fc|qemu", "hypervisor"),
@@ -124,7 +132,7 @@ static const struct jfield plan[] = {
     PL(cpu, J_U64, J_REQUIRED, NULL, "virtual CPUs"),
     PL(memory, J_U64, J_REQUIRED, NULL, "bytes"),
     PL(disks, J_ARR, J_ALWAYS, &disk_table, "in the guest's order"),
-    PL(firmware, J_STR, 0, NULL, "path of the firmware"),
+    PL(firmware, J_OBJ, 0, &firmware_table, "UEFI; cloud images"),
     PL(max_cpu, J_U64, 0, NULL, "to which CPUs can be added"),
     PL(privileged, J_BOOL, 0, NULL, "the VMM keeps uid 0"),
     PL(hugepages, J_BOOL, 0, NULL, "memory of huge pages"),

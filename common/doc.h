@@ -85,6 +85,13 @@ struct doc_disk {
 	bool ro, direct;
 };
 
+/* What a guest boots by that has a boot loader of its own. */
+struct doc_firmware {
+	const char *code; /* absolute path; N/firmware is a link to it */
+	const char
+	    *vars; /* absolute path; N/vars.fd begins as a copy; not CH */
+};
+
 struct doc_plan {
 	const char *backend; /* ch fc qemu */
 	const char *why;     /* the reason of the choice, for people */
@@ -94,9 +101,9 @@ struct doc_plan {
 	const char *kernel;  /* the blob that is booted; else image.kernel */
 	const char *console; /* kernel's name of it: ttyS0 hvc0 */
 	uint64_t cpu, memory;
-	struct jarr disks;    /* struct doc_disk, in the guest's order */
-	const char *firmware; /* path; absent: direct kernel boot */
-	uint64_t max_cpu;     /* to which CPUs can be added while it runs */
+	struct jarr disks; /* struct doc_disk, in the guest's order */
+	struct doc_firmware firmware; /* absent: direct kernel boot */
+	uint64_t max_cpu; /* to which CPUs can be added while it runs */
 	bool privileged, hugepages;
 };
 

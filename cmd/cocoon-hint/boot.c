@@ -44,7 +44,8 @@ static void warn_no_reader(struct boot_opts *o)
 {
 	const struct login *l = &o->login;
 
-	if (l->warned || (!o->user && !l->hash[0] && !l->n_keys))
+	if (l->warned ||
+	    (!o->user && !l->hash[0] && !l->n_keys && !l->user_data))
 		return;
 	log_warn("boot: a Windows guest reads neither user nor password nor "
 		 "keys from here");
@@ -53,13 +54,14 @@ static void warn_no_reader(struct boot_opts *o)
 
 static int build(struct hint *h, struct json_object *doc, struct err *err)
 {
-	AUTO_BUF struct buf cmdline = {0}, meta = {0}, user = {0}, net = {0},
-			    conf = {0}, script = {0};
+	AUTO_BUF struct buf ours = {0}, cmdline = {0}, meta = {0}, user = {0},
+			    net = {0}, conf = {0}, script = {0};
 
 	if (h->oci && cmdline_build(h, &cmdline, err) < 0)
 		return -1;
 	seed_meta_data(h, &meta);
-	seed_user_data(h, &user);
+	seed_user_data(h, &ours);
+	user_data_merge(h, &ours, &user);
 	seed_network_config(h, &net);
 	seed_cocoon_conf(h, &conf);
 	if (h->oci)

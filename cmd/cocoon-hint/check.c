@@ -153,7 +153,8 @@ static int check_login(const struct doc_boot *b, struct err *err)
 
 	if (!valid_user(b->user))
 		return bad(err, ".boot.user", b->user, "a user name");
-	if (hash && !strcmp(hash, "***"))
+	if ((hash && !strcmp(hash, "***")) ||
+	    (b->user_data && !strcmp(b->user_data, "***")))
 		return err_set(err, ERR_INPUT,
 		    ".boot: redacted: `cocoon-hv get` gives all of it");
 	if (hash &&

@@ -30,10 +30,11 @@ struct login {
 	char hash[CRYPT_OUTPUT_SIZE];     /* "": no password was given */
 	const char *keys[LOGIN_MAX_KEYS]; /* login.c has their text */
 	size_t n_keys, used;
+	char *user_data; /* of --user-data */
 };
 
 struct boot_opts {
-	const char *user, *password, *password_file;
+	const char *user, *password, *password_file, *user_data_file;
 	uint64_t password_fd;
 	struct strv key_files;
 	struct login login;
@@ -69,15 +70,17 @@ const struct jstrs *nic_dns(const struct hint *h, const struct doc_nic *nic);
 
 /* cmdline.c: ERR_UNSUPPORTED if the kernel would cut it. */
 int cmdline_build(const struct hint *h, struct buf *out, struct err *err);
-/* Serial or path that names disk i to the guest, appended. */
 void disk_device(const struct hint *h, size_t i, struct buf *out);
 /* The device as a path; appended. */
 void disk_path(const struct hint *h, size_t i, struct buf *out);
-/* True for a data disk that the guest is to mount. */
 bool disk_is_mounted(const struct doc_disk *d);
 
 /* seed.c, netconf.c, script.c: the texts of the seed. */
 void seed_meta_data(const struct hint *h, struct buf *out);
+/* userdata.c: the file of --user-data; what seed_user_data made, and that. */
+int user_data_read(const char *file, char **out, struct err *err);
+void user_data_merge(
+    const struct hint *h, const struct buf *ours, struct buf *out);
 void seed_user_data(const struct hint *h, struct buf *out);
 void seed_network_config(const struct hint *h, struct buf *out);
 void seed_cocoon_conf(const struct hint *h, struct buf *out);

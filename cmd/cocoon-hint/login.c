@@ -164,6 +164,9 @@ static int read_options(struct boot_opts *o, struct err *err)
 		    o->user);
 	if (read_password(o, err) < 0)
 		return -1;
+	if (o->user_data_file &&
+	    user_data_read(o->user_data_file, &l->user_data, err) < 0)
+		return -1;
 	for (size_t i = 0; i < o->key_files.n; i++)
 		if (read_keys(l, o->key_files.v[i], err) < 0)
 			return -1;
@@ -193,6 +196,8 @@ void login_apply(const struct boot_opts *o, struct hint *h)
 		h->boot.user = "root";
 	if (l->hash[0])
 		h->boot.password_hash = l->hash;
+	if (l->user_data)
+		h->boot.user_data = l->user_data;
 	if (l->n_keys)
 		h->boot.keys =
 		    (struct jstrs){(const char **)l->keys, l->n_keys};

@@ -23,6 +23,8 @@ static const struct opt boot_options[] = {
 	"password, for every process here to see"),
     OPT(key_files, "ssh-key-file", OPT_LIST, "FILE",
 	"public keys, one a line; repeatable"),
+    OPT(user_data_file, "user-data", OPT_STRING, "FILE",
+	"user-data for cloud-init, beside ours"),
 };
 
 static const struct verb boot = {

@@ -73,7 +73,7 @@ static struct json_object *payload(const struct vm *vm)
 {
 	struct json_object *o = jval_object();
 
-	if (vm->plan.firmware) {
+	if (vm->plan.firmware.code) {
 		jval_set_str(o, "firmware", "firmware");
 		return o;
 	}
@@ -216,7 +216,7 @@ static void disk_option(
 
 static void payload_options(const struct vm *vm, struct strv *out)
 {
-	if (vm->plan.firmware) {
+	if (vm->plan.firmware.code) {
 		strv_add(out, "--firmware");
 		strv_add(out, "firmware");
 		return;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "ch.h"
+#include "disks.h"
 #include "file.h"
 #include "log.h"
 
@@ -88,7 +89,7 @@ static int choose_firmware(const struct doc_spec *spec,
 		    "firmware not found: %s: put EDK2's CLOUDHV.fd there, or "
 		    "name it by COCOON_CH_FIRMWARE",
 		    path);
-	plan->firmware = path;
+	plan->firmware.code = path;
 	if (ch_is_edk2(&st))
 		return 0;
 	if (spec->windows)
@@ -102,27 +103,6 @@ static int choose_firmware(const struct doc_spec *spec,
 		    "without the initrd: use EDK2's CLOUDHV.fd",
 		    image->name, path);
 	return 0;
-}
-
-/* The writable disk is a copy of a raw base, or an overlay on a qcow2. */
-static void plan_base(const struct doc_image *image, struct doc_plan *plan)
-{
-	struct doc_disk *d = plan->disks.v;
-	uint64_t size = image->disk.virtual_size ? image->disk.virtual_size
-						 : image->disk.size;
-
-	for (size_t i = 0; i < plan->disks.n; i++) {
-		if (strcmp(d[i].role, "cow"))
-			continue;
-		if (d[i].size < size)
-			d[i].size = size;
-		d[i].fstype = NULL;
-		if (image->disk.format &&
-		    !strcmp(image->disk.format, "qcow2")) {
-			d[i].format = "qcow2";
-			d[i].file = "overlay.qcow2";
-		}
-	}
 }
 
 /* What is free of the pool of 2 MiB pages, in bytes. */
@@ -162,6 +142,7 @@ int ch_check(const struct doc_spec *spec, const struct doc_image *image,
     struct doc_plan *plan, struct err *err)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	bool overlay;
 
 	if (check_version(spec, plan, err) < 0)
 		return -1;
@@ -172,9 +153,9 @@ int ch_check(const struct doc_spec *spec, const struct doc_image *image,
 		return -1;
 	if (!strcmp(image->type, "oci"))
 		return 0;
-	if (!image->disk.path)
-		return err_set(err, ERR_INPUT,
-		    ".image.disk: missing: `cocoon-img resolve` writes it");
-	plan_base(image, plan);
+	/* A copy of a raw base, or an overlay on a qcow2. */
+	overlay = image->disk.format && !strcmp(image->disk.format, "qcow2");
+	if (cloud_plan_disk(image, plan, overlay, err) < 0)
+		return -1;
 	return choose_firmware(spec, image, plan, err);
 }

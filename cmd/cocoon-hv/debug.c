@@ -57,22 +57,34 @@ static int set_cow(struct vm *vm, const char *path, struct err *err)
 	return 0;
 }
 
-/* The writable disk of a cloud image. */
-static void base_lines(
+/* The writable disk of a cloud image: an overlay above its base, or a copy. */
+static void cloud_lines(
     const struct vm *vm, const struct doc_disk *d, struct buf *out)
 {
-	if (disks_overlay(vm)) {
-		link_line(vm->image.disk.path, "base.qcow2", out);
-		buf_addf(out,
-		    "qemu-img create -q -f qcow2 -F qcow2 -b base.qcow2 %s "
-		    "%llu\n",
-		    d->file, (unsigned long long)d->size);
+	const char *base = cloud_base(&vm->image);
+
+	if (!cloud_is_overlay(vm)) {
+		buf_str(out, "cp --reflink=auto --sparse=always ");
+		script_quote(vm->image.disk.path, out);
+		buf_addf(out, " %s\nchmod 600 %s\ntruncate -s %llu %s\n",
+		    d->file, d->file, (unsigned long long)d->size, d->file);
 		return;
 	}
-	buf_str(out, "cp --reflink=auto --sparse=always ");
-	script_quote(vm->image.disk.path, out);
-	buf_addf(out, " %s\nchmod 600 %s\ntruncate -s %llu %s\n", d->file,
-	    d->file, (unsigned long long)d->size, d->file);
+	buf_str(out, "mkdir -p layers\n");
+	link_line(vm->image.disk.path, base, out);
+	buf_addf(out, "qemu-img create -q -u -f qcow2 -F %s -b %s %s %llu\n",
+	    vm->image.disk.format, base, d->file, (unsigned long long)d->size);
+}
+
+static void firmware_lines(const struct doc_firmware *f, struct buf *out)
+{
+	if (f->code)
+		link_line(f->code, "firmware", out);
+	if (!f->vars)
+		return;
+	buf_str(out, "cp ");
+	script_quote(f->vars, out);
+	buf_str(out, " " CLOUD_VARS "\n");
 }
 
 static void disk_lines(const struct vm *vm, struct buf *out)
@@ -86,8 +98,9 @@ static void disk_lines(const struct vm *vm, struct buf *out)
 				buf_str(out, "mkdir -p layers\n");
 			has_layers = true;
 			link_line(d[i].source, d[i].file, out);
-		} else if (vm->image.disk.path && !strcmp(d[i].role, "cow")) {
-			base_lines(vm, &d[i], out);
+		} else if (vm->image.disk.path && vm->image.disk.format &&
+			   !strcmp(d[i].role, "cow")) {
+			cloud_lines(vm, &d[i], out);
 		} else if (strcmp(d[i].role, "cidata") != 0) {
 			buf_addf(out, "truncate -s %llu %s\n",
 			    (unsigned long long)d[i].size, d[i].file);
@@ -138,8 +151,7 @@ static int debug_filter(
 		    "kernel", out);
 	if (vm.image.initrd.path)
 		link_line(vm.image.initrd.path, "initrd", out);
-	if (vm.plan.firmware)
-		link_line(vm.plan.firmware, "firmware", out);
+	firmware_lines(&vm.plan.firmware, out);
 	if (o->ch && !strcmp(v->name, "ch"))
 		vm.plan.binary = o->ch;
 	v->script(&vm, &o->script, out);

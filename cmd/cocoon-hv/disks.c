@@ -26,12 +26,6 @@ void pin_name(const char *file, char out[128])
 			*p = '-';
 }
 
-bool disks_overlay(const struct vm *vm)
-{
-	return vm->image.disk.path && vm->image.disk.format &&
-	       !strcmp(vm->image.disk.format, "qcow2");
-}
-
 size_t linked_files(const struct vm *vm, struct linked *out, size_t max)
 {
 	const struct doc_disk *d = vm->plan.disks.v;
@@ -47,10 +41,11 @@ size_t linked_files(const struct vm *vm, struct linked *out, size_t max)
 		out[n++] = (struct linked){"kernel", kernel};
 	if (vm->image.initrd.path && n < max)
 		out[n++] = (struct linked){"initrd", vm->image.initrd.path};
-	if (vm->plan.firmware && n < max)
-		out[n++] = (struct linked){"firmware", vm->plan.firmware};
-	if (disks_overlay(vm) && n < max)
-		out[n++] = (struct linked){"base.qcow2", vm->image.disk.path};
+	if (cloud_is_overlay(vm) && n < max)
+		out[n++] = (struct linked){
+		    cloud_base(&vm->image), vm->image.disk.path};
+	if (vm->plan.firmware.code && n < max)
+		out[n++] = (struct linked){"firmware", vm->plan.firmware.code};
 	return n;
 }
 
@@ -196,49 +191,6 @@ static int copy_template(
 	return file_clone(dir, name, run_fd, d->file, 0600, err) < 0 ? -1 : 0;
 }
 
-/*
- * An overlay in N/ on the link beside it. -u: root reads no bytes of the
- * image; its size is from the plan. The same file is found by the VMM from its
- * working directory, and, v53 and later, from the overlay's (#8196).
- */
-static int make_overlay(int run_fd, const struct doc_disk *d, struct err *err)
-{
-	AUTO_PROC struct proc p = PROC_NONE;
-
-	strv_add(&p.argv, "qemu-img");
-	strv_add(&p.argv, "create");
-	strv_add(&p.argv, "-q");
-	strv_add(&p.argv, "-u");
-	strv_add(&p.argv, "-f");
-	strv_add(&p.argv, "qcow2");
-	strv_add(&p.argv, "-F");
-	strv_add(&p.argv, "qcow2");
-	strv_add(&p.argv, "-b");
-	strv_add(&p.argv, "base.qcow2");
-	strv_add(&p.argv, d->file);
-	strv_addf(&p.argv, "%llu", (unsigned long long)d->size);
-	p.cwd_fd = run_fd;
-	return proc_run(&p, NULL, 0, NULL, 0, MKFS_MS, err);
-}
-
-/* The writable disk of a cloud image: an overlay, or a copy, by reflink where
- * that can be, that has its planned size. */
-static int make_from_base(
-    const struct vm *vm, int run_fd, const struct doc_disk *d, struct err *err)
-{
-	AUTO_FD int fd = -1;
-
-	if (disks_overlay(vm))
-		return make_overlay(run_fd, d, err);
-	if (file_clone(
-		AT_FDCWD, vm->image.disk.path, run_fd, d->file, 0600, err) < 0)
-		return -1;
-	fd = openat(run_fd, d->file, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || ftruncate(fd, (off_t)d->size) < 0)
-		return err_sys(err, errno, "%s: grow", d->file);
-	return 0;
-}
-
 static int make_disk(
     const struct vm *vm, int run_fd, const struct doc_disk *d, struct err *err)
 {
@@ -249,8 +201,9 @@ static int make_disk(
 	if (strchr(d->file, '/'))
 		return err_set(err, ERR_INPUT,
 		    ".plan.disks: %s: only links have a directory", d->file);
-	if (vm->image.disk.path && !strcmp(d->role, "cow"))
-		return make_from_base(vm, run_fd, d, err);
+	if (!strcmp(d->format, "qcow2") ||
+	    (vm->image.disk.path && !strcmp(d->role, "cow")))
+		return cloud_disk(vm, run_fd, d, err);
 	if (d->fstype && !strcmp(d->fstype, "ext4"))
 		return copy_template(vm, run_fd, d, err);
 	fd = openat(run_fd, d->file,
@@ -278,6 +231,8 @@ int disks_create(const struct vm *vm, int run_fd, int pin_fd, struct err *err)
 		if (tool_check(err) < 0)
 			return -1;
 	}
+	if (cloud_vars(vm, run_fd, err) < 0)
+		return -1;
 	return disks_seed(vm, run_fd, err);
 }
 
@@ -337,6 +292,9 @@ int disks_chown(const struct vm *vm, int run_fd, uid_t uid, struct err *err)
 	for (size_t i = 0; i < vm->plan.disks.n; i++)
 		if (!d[i].source && chown_own(run_fd, d[i].file, uid, err) < 0)
 			return -1;
+	if (vm->plan.firmware.vars &&
+	    chown_own(run_fd, CLOUD_VARS, uid, err) < 0)
+		return -1;
 	if (uid && fchown(run_fd, uid, uid) < 0)
 		return err_sys(err, errno, "run directory: chown");
 	return 0;

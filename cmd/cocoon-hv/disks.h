@@ -18,8 +18,6 @@ int check_file(const char *file, struct err *err);
 bool disk_is_own(const struct doc_disk *d);
 
 int disks_create(const struct vm *vm, int run_fd, int pin_fd, struct err *err);
-/* True if the writable disk is an overlay on the image's. */
-bool disks_overlay(const struct vm *vm);
 int disks_pin(const struct vm *vm, int pin_fd, struct err *err);
 /* Names in N/ that are links to pin/: made anew. */
 int disks_link(const struct vm *vm, int run_fd, int pin_fd, struct err *err);
@@ -41,6 +39,27 @@ int disks_load_own(
     const struct vm *vm, int dir_fd, int run_fd, struct err *err);
 /* Sockets, memory and state files of a dead VM. */
 void disks_clean(int run_fd);
+
+/* cloud.c: VMs of cloud images. The base is never written, nor parsed by
+ * root; the overlay names it by a relative path that is a link of ours. */
+#define CLOUD_VARS "vars.fd"
+/* "layers/base.qcow2": what the base is called in N/. */
+const char *cloud_base(const struct doc_image *image);
+/* True if the writable disk is an overlay on the image's. */
+bool cloud_is_overlay(const struct vm *vm);
+/* The planned writable disk is one above the base, or a copy of it. */
+int cloud_plan_disk(const struct doc_image *image, struct doc_plan *plan,
+    bool overlay, struct err *err);
+/* Debian's ovmf, or the directory of COCOON_FIRMWARE_DIR. */
+int cloud_firmware(struct doc_firmware *f, struct err *err);
+/* struct vmm's check for QEMU: disk and firmware of a cloud image. */
+int cloud_plan(const struct doc_spec *spec, const struct doc_image *image,
+    struct doc_plan *plan, struct err *err);
+int cloud_disk(
+    const struct vm *vm, int run_fd, const struct doc_disk *d, struct err *err);
+int cloud_vars(const struct vm *vm, int run_fd, struct err *err);
+/* How large a disk's file may get. */
+uint64_t disk_file_limit(const struct doc_disk *d);
 
 /* slot.c: a uid (1900000000 + slot) for the VM while it runs. */
 #define SLOT_UID_BASE 1900000000U

@@ -162,6 +162,20 @@ static void check_program(
 	    path ? path : "not installed", remedy);
 }
 
+/* Cloud images alone need it. */
+static void check_firmware(struct call *call)
+{
+	struct doc_firmware f = {0};
+	struct err err;
+
+	if (cloud_firmware(&f, &err) == 0)
+		doctor_say(call, "uefi", "ok", f.code, NULL);
+	else
+		doctor_say(call, "uefi", "warn",
+		    "no firmware: QEMU cannot boot cloud images",
+		    "apt-get install ovmf");
+}
+
 static void check_landlock(struct call *call)
 {
 	char detail[40];
@@ -258,6 +272,8 @@ static int doctor_run(struct call *call, struct err *err)
 	check_node(call, &tun);
 	check_stock_kernel(call);
 	check_program(call, "mkfs.ext4", "e2fsprogs");
+	check_program(call, "qemu-img", "qemu-utils");
+	check_firmware(call);
 	doctor_say(call, "seed helper", access(seed, X_OK) == 0 ? "ok" : "fail",
 	    seed, "install Cocoon anew");
 	check_landlock(call);

@@ -38,14 +38,16 @@ static void add_disk(
 
 	pci_address(i, addr);
 	strv_add(out, "-drive");
-	strv_addf(out, "file=%s,format=%s,if=none,id=d%zu%s%s%s", d->file,
+	strv_addf(out, "file=%s,format=%s,if=none,id=d%zu%s%s%s%s", d->file,
 	    d->format, i,
+	    !strcmp(d->format, "qcow2") ? ",backing.file.locking=off" : "",
 	    /* A base may be locked for writing by nobody; do not even ask. */
 	    d->ro ? ",readonly=on,file.locking=off" : "",
 	    d->direct ? ",cache.direct=on" : "",
 	    d->ro ? "" : ",discard=unmap,detect-zeroes=off");
 	strv_add(out, "-device");
-	strv_addf(out, "virtio-blk-pci,drive=d%zu,id=disk%zu,%s", i, i, addr);
+	strv_addf(out, "virtio-blk-pci,drive=d%zu,id=disk%zu,%s%s", i, i, addr,
+	    !strcmp(d->format, "qcow2") ? ",bootindex=0" : "");
 	if (d->serial) {
 		char *last = out->v[out->n - 1];
 
@@ -109,6 +111,28 @@ static char *tap_backend(
 	return xstrdup(out.data);
 }
 
+static void add_kernel(const struct vm *vm, struct strv *out)
+{
+	strv_add(out, "-kernel");
+	strv_add(out, "kernel");
+	strv_add(out, "-initrd");
+	strv_add(out, "initrd");
+	if (vm->boot.cmdline) {
+		strv_add(out, "-append");
+		strv_add(out, vm->boot.cmdline);
+	}
+}
+
+/* UEFI: the code is the VM's link, read-only; the variables are its own. */
+static void add_firmware(struct strv *out)
+{
+	strv_add(out, "-drive");
+	strv_add(out, "if=pflash,unit=0,format=raw,readonly=on,"
+		      "file.locking=off,file=firmware");
+	strv_add(out, "-drive");
+	strv_add(out, "if=pflash,unit=1,format=raw,file=" CLOUD_VARS);
+}
+
 /* What a start and a script share. */
 static void machine(const struct vm *vm, struct strv *out)
 {
@@ -135,14 +159,10 @@ static void machine(const struct vm *vm, struct strv *out)
 	strv_addf(out, "%lluM", (unsigned long long)(vm->plan.memory / MIB));
 	strv_add(out, "-device");
 	strv_add(out, "virtio-rng-pci,addr=0x2.0x0,multifunction=on");
-	strv_add(out, "-kernel");
-	strv_add(out, "kernel");
-	strv_add(out, "-initrd");
-	strv_add(out, "initrd");
-	if (vm->boot.cmdline) {
-		strv_add(out, "-append");
-		strv_add(out, vm->boot.cmdline);
-	}
+	if (vm->plan.firmware.code)
+		add_firmware(out);
+	else
+		add_kernel(vm, out);
 }
 
 static void disks(const struct vm *vm, struct strv *out)
@@ -326,12 +346,13 @@ const struct vmm vmm_qemu = {
     .program = "qemu-system-x86_64",
     .remedy = "apt-get install qemu-system-x86",
     .console = "ttyS0",
-    .caps = VMM_OCI | VMM_SERIALS | VMM_TCG | VMM_API_FD | VMM_EVENTS |
-	    VMM_CONSOLE_FD | VMM_TAP_FDS | VMM_SNAPSHOT,
+    .caps = VMM_OCI | VMM_CLOUDIMG | VMM_SERIALS | VMM_TCG | VMM_API_FD |
+	    VMM_EVENTS | VMM_CONSOLE_FD | VMM_TAP_FDS | VMM_SNAPSHOT,
     .max_files = 16384,
     .reads = firmware,
     .max_disks = (LAST_SLOT - FIRST_SLOT + 1) * 8 - 16,
     .version = qemu_version,
+    .check = cloud_plan,
     .argv = qemu_argv,
     .script = qemu_script,
     .ready = qemu_ready,

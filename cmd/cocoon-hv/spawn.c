@@ -262,8 +262,8 @@ static uint64_t largest_file(const struct monitor *m)
 	if (vm->plan.memory + (128 << 20) > largest)
 		largest = vm->plan.memory + (128 << 20);
 	for (size_t i = 0; i < vm->plan.disks.n; i++)
-		if (d[i].size > largest)
-			largest = d[i].size;
+		if (disk_file_limit(&d[i]) > largest)
+			largest = disk_file_limit(&d[i]);
 	/* A disk may grow while the VM runs, and nothing but CAP_SYS_RESOURCE
 	 * raises a limit. */
 	return m->vmm->resize ? 16 * largest : largest;

@@ -125,7 +125,7 @@ mini_plan_auto() {
 	fake 53.0
 	t 0 win
 	[ "$(jq -r '[.plan.disks[].role] | join(" ")' <<<"$output")" = cow ]
-	[ "$(jq -r .plan.firmware <<<"$output")" = \
+	[ "$(jq -r .plan.firmware.code <<<"$output")" = \
 		"$COCOON_ROOT_DIR/firmware/CLOUDHV.fd" ]
 	[ "$(jq '.plan.disks[0].format' <<<"$output")" = '"raw"' ]
 	t 2 plan_of --windows
@@ -349,9 +349,10 @@ foreign() {
 		mini_parts | cocoon-hv create >made
 	cd "$COCOON_ROOT_DIR/vm/$(jq -r .vm.id made)/0"
 	t 0 qemu-img info --output=json overlay.qcow2
-	[ "$(jq -r '."backing-filename"' <<<"$output")" = base.qcow2 ]
+	[ "$(jq -r '."backing-filename"' <<<"$output")" = layers/base.qcow2 ]
 	[ "$(jq -r '."virtual-size"' <<<"$output")" = 67108864 ]
-	[ "$(stat -c %a firmware)" = 444 ] && [ "$(stat -c %a base.qcow2)" = 444 ]
+	[ "$(stat -c %a firmware)" = 444 ]
+	[ "$(stat -c %a layers/base.qcow2)" = 444 ]
 	t 7 cocoon-hv resize over --storage 1G
 	says "raw"
 	cd "$BATS_TEST_TMPDIR"

@@ -278,6 +278,15 @@ teardown() {
 	t 0 cocoon vm create --pull missing $SMALL --nics 0 --name web mini
 }
 
+@test "--user-data is of create and run, and gets to the seed" {
+	printf '#!/bin/sh\n' >ud
+	t 0 cocoon vm create $SMALL --nics 0 --name web --user-data ud mini
+	[ "$(cocoon-hv get web | jq -r .boot.user_data)" = '#!/bin/sh' ]
+	t 0 cocoon vm inspect web
+	[[ $output != *'#!/bin/sh'* ]]
+	t 4 cocoon vm create $SMALL --nics 0 --user-data=none mini
+}
+
 # ---- secrets ----
 
 @test "--password is told to one stage by a descriptor, and warned of" {

@@ -350,6 +350,64 @@ hash_of() {
 	[[ $output$stderr != *"$1"* ]]
 }
 
+# parts TEXT: what a reader of mail finds in it, as cloud-init does
+parts() {
+	python3 -c 'import email, json, sys
+print(json.dumps([[p.get_content_type(), p.get("Merge-Type"),
+    p.get_payload(decode=True).decode()]
+    for p in email.message_from_string(sys.stdin.read()).walk()
+    if not p.is_multipart()]))' <<<"$1"
+}
+
+@test "--user-data: the user's part and ours, as MIME" {
+	need_yaml
+	printf '#cloud-config\npackages: ["é"]\n' >ud
+	t 0 boot 1 . --user alice --user-data ud
+	got=$(parts "$(get seed.user_data)")
+	[ "$(jq -c '[.[][0]]' <<<"$got")" = '["text/plain","text/cloud-config"]' ]
+	[ "$(jq -r '.[0][2]' <<<"$got")" = "$(cat ud)" ]
+	[ "$(jq -r '.[1][1]' <<<"$got")" = "list(append)+dict(recurse_array)+str()" ]
+	got=$(yaml "$(jq -r '.[1][2]' <<<"$got")")
+	[ "$(jq -r '.users[1].name' <<<"$got")" = alice ]
+	# It stays in the record, and an option replaces it.
+	echo "$output" >record
+	t 0 cocoon-hint boot <record
+	diff record <(echo "$output")
+	printf '#!/bin/sh\necho %02000d\n' 1 >ud2
+	t 0 cocoon-hint boot --user-data ud2 <record
+	[ "$(parts "$(get seed.user_data)" | jq -r '.[0][2]')" = "$(cat ud2)" ]
+	[ "$(get seed.user_data | grep -v : | wc -L)" -le 76 ]
+}
+
+@test "--user-data: a MIME message becomes a part with its own parts" {
+	printf 'Content-Type: multipart/mixed; boundary="B"\nMIME-Version: 1.0\n\n--B\nContent-Type: text/x-shellscript\n\n#!/bin/sh\n--B--\n' >ud
+	t 0 boot 1 . --user-data ud
+	[ "$(parts "$(get seed.user_data)" | jq -c '[.[][0]]')" = \
+		'["text/x-shellscript","text/cloud-config"]' ]
+}
+
+@test "--user-data: what is refused" {
+	echo 'packages: []' >ud
+	t 2 boot 1 . --user-data ud
+	[[ $stderr == *"ud: not user-data: the first line must be #cloud-config"* ]]
+	printf '#!/bin/sh\n\xff\n' >ud
+	t 2 boot 1 . --user-data ud
+	printf '#!/bin/sh\n\0\n' >ud
+	t 2 boot 1 . --user-data ud
+	[[ $stderr == *"not a text in UTF-8"* ]]
+	echo '#!/bin/sh' | gzip >ud
+	t 2 boot 1 . --user-data ud
+	[[ $stderr == *"is compressed: unpack it"* ]]
+	: >ud
+	t 2 boot 1 . --user-data ud
+	{ echo '#!'; head -c 600000 /dev/zero | tr '\0' x; } >ud
+	t 1 boot 1 . --user-data ud
+	t 4 boot 1 . --user-data missing
+	doc 1 '.boot = {user: "root", user_data: "***"}' >in
+	t 3 cocoon-hint boot <in
+	[[ $stderr == *"redacted"* ]]
+}
+
 @test "passwords: file, descriptor, argument; only the hash goes on" {
 	need perl
 	printf 'p: "ä$;\\ word\nrest\n' >pw

@@ -279,7 +279,8 @@ disk() {
 	t 7 eval 'mini_spec --fc | cocoon-hv plan'
 	t 2 eval 'mini_spec --windows | cocoon-hv plan'
 	says "--windows requires cloudimg"
-	t 7 eval 'mini_spec | jq ".image.type = \"cloudimg\"" | cocoon-hv plan'
+	t 3 eval 'mini_spec | jq ".image.type = \"cloudimg\"" | cocoon-hv plan'
+	says ".image.disk: path, format and virtual_size must be given"
 	t 7 eval 'mini_spec | jq "del(.image.kernel)" | cocoon-hv plan'
 	says "has no kernel"
 	t 7 eval 'mini_spec | jq ".image.layers = [range(250) |
@@ -1384,6 +1385,102 @@ same_shadow() {
 	[ "$(awk '/^Uid:/ { print $2 }' /proc/"$(vm_pid web)"/status)" = 0 ]
 	t 0 cocoon-hv stop web
 	t 0 cocoon-hv rm web
+}
+
+# ---- cloud images ----
+
+# cloud_doc FORMAT [OPTION]...: a document of a cloud image of 32 MiB, up to
+# plan; its firmware is the miniature's own files.
+cloud_doc() {
+	local format=$1
+
+	shift
+	mkdir -p fw
+	echo code >fw/OVMF_CODE_4M.fd
+	echo vars >fw/OVMF_VARS_4M.fd
+	export COCOON_FIRMWARE_DIR=$PWD/fw
+	[ -e base ] || qemu-img create -q -f "$format" base 32M
+	cocoon-hv spec --nics 0 --cpu 1 --memory 64M --storage 64M "$@" c |
+		jq -c --arg p "$PWD/base" --arg f "$format" '.image = {
+			name: "c", type: "cloudimg",
+			digest: ("sha256:" + "0" * 64),
+			disk: {path: $p, format: $f, virtual_size: 33554432}}' |
+		cocoon-hv plan
+}
+
+@test "cloud image: plan has UEFI firmware and an overlay" {
+	t 0 cloud_doc qcow2 --data-disk size=16M
+	[ "$(field "$output" '.plan.firmware | .code + " " + .vars')" = \
+		"$PWD/fw/OVMF_CODE_4M.fd $PWD/fw/OVMF_VARS_4M.fd" ]
+	[ "$(field "$output" '[.plan.disks[] | "\(.role) \(.file) \(.format) \(.size)"] |
+		join(", ")')" = "cow overlay.qcow2 qcow2 67108864, data data-data1.raw raw 16777216, cidata seed.iso raw null" ]
+	# No smaller than the image's disk, and said.
+	t 0 cloud_doc qcow2 --storage 64M
+	doc=$(jq -c '.image.disk.virtual_size = 134217729' <<<"$output")
+	t 0 cocoon-hv plan -v <<<"$doc"
+	[ "$(field "$output" '.plan.disks[0].size')" = 134218240 ]
+	says "its disk is larger than --storage"
+	COCOON_FIRMWARE_DIR=$PWD/none t 7 cocoon-hv plan <<<"$doc"
+	says "apt-get install ovmf"
+}
+
+@test "cloud image: the overlay names its base by a relative path, only ours" {
+	local run
+
+	for format in qcow2 raw; do
+		rm -f base
+		cloud_doc $format --name $format | mini_parts |
+			cocoon-hv create >doc
+		run=$COCOON_ROOT_DIR/vm/$(jq -r .vm.id doc)/0
+		[ "$(qemu-img info --output json "$run/overlay.qcow2" | jq -r '
+			"\(.["backing-filename"]) \(.["backing-filename-format"]) \(.["virtual-size"])"')" = \
+			"layers/base.$format $format 67108864" ]
+		[ "$run/layers/base.$format" -ef base ]
+		[ "$run/firmware" -ef fw/OVMF_CODE_4M.fd ]
+		cmp "$run/vars.fd" fw/OVMF_VARS_4M.fd
+		[ ! "$run/vars.fd" -ef fw/OVMF_VARS_4M.fd ]
+	done
+	# The header is made once.
+	[ "$(ls "$COCOON_ROOT_DIR/template")" = \
+		$'overlay-qcow2-67108864\noverlay-raw-67108864' ]
+	t 0 cocoon-hv rm qcow2 raw
+	[ -e base ]
+}
+
+@test "cloud image: a qcow2 disk without one is refused" {
+	cloud_doc qcow2 | mini_parts | jq -c 'del(.image.disk)' >doc
+	t 3 cocoon-hv create <doc
+	says "qcow2 is for what is above a cloud image"
+	no_vms_left
+}
+
+@test "cloud image: QEMU opens it, confined, and the base stays as it is" {
+	local sum
+
+	need /usr/share/OVMF/OVMF_CODE_4M.fd
+	cloud_doc qcow2 >doc
+	unset COCOON_FIRMWARE_DIR
+	sum=$(sha256sum base)
+	doc=$(cocoon-hv plan <doc | mini_parts | cocoon-hv create |
+		cocoon-hv start -)
+	id=$(field "$doc" .vm.id)
+	hv_is "$id" .hv.state running
+	tr '\0' ' ' <"/proc/$(vm_pid "$id")/cmdline" >argv
+	grep -q 'if=pflash,unit=0,.*readonly=on.*file=firmware' argv
+	grep -q 'if=pflash,unit=1,format=raw,file=vars.fd' argv
+	! grep -q -e ' -kernel' argv
+	t 0 cocoon-hv stop --force "$id"
+	[ "$(sha256sum base)" = "$sum" ]
+	# Its own files are root's again, the variables, too.
+	[ "$(stat -c %u "$COCOON_ROOT_DIR/vm/$id/0/"{overlay.qcow2,vars.fd} |
+		sort -u)" = 0 ]
+}
+
+@test "cloud image: debug's script makes the overlay" {
+	t 0 eval 'cloud_doc raw | cocoon-hv debug'
+	[[ $output == *"qemu-img create -q -u -f qcow2 -F raw -b layers/base.raw overlay.qcow2 67108864"* ]]
+	[[ $output == *"cp $PWD/fw/OVMF_VARS_4M.fd vars.fd"* ]]
+	sh -n <<<"$output"
 }
 
 # ---- debug, doctor ----
