@@ -97,6 +97,10 @@ void seed_user_data(const struct hint *h, struct buf *out)
 		any = true;
 		add_mount(h, i, out);
 	}
+	/* Else a changed network-config counts for a new instance alone. */
+	if (h->net.nics.n)
+		buf_str(out, "updates:\n  network:\n    when: "
+			     "[\"boot-new-instance\", \"boot\"]\n");
 }
 
 /* A word may come from several NICs; the guest has one list. */

@@ -63,7 +63,7 @@ guest() {
 }
 
 same_addresses() {
-	[ "$(guest ip -j -4 addr show | jq -c '[.[] | select(.ifname != "lo") |
+	[ "$(guest ip -j addr show scope global | jq -c '[.[] |
 		[.addr_info[] | "\(.local)/\(.prefixlen)"]]')" = \
 		"$(hv p '[.net.nics[].addresses]' | jq -c .)" ]
 }

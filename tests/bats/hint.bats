@@ -168,6 +168,13 @@ NICS='.net.nics = [range(60) | {tap: "cn\(.)", mac: "02:00:00:00:00:\(10 + .)",
 	[ "$(get seed.cocoon_conf | tail -n 3)" = $'disk db ext4 /srv/my "db": ü\ndisk /dev/vdf ext4 /x' ]
 }
 
+@test "user-data: a changed network counts at the next boot" {
+	need_yaml
+	t 0 boot 1 '.net.nics = [nic(0)]'
+	[ "$(yaml "$(get seed.user_data)" | jq -c .updates)" = \
+		'{"network":{"when":["boot-new-instance","boot"]}}' ]
+}
+
 @test "user-data: root with a password" {
 	need_yaml
 	printf 'secret\nnot this\n' >pw
