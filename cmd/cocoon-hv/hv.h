@@ -95,7 +95,16 @@ int socket_listen(int dirfd, const char *name, struct err *err);
 int wires_fill(const struct strv *words, uint64_t nics, struct doc_spec *s,
     struct err *err);
 
-/* show.c: one VM for people */
+/*
+ * show.c: a VM's addresses for people, without the prefix' length: the IPv4 ones;
+ * those of IPv6 if it has no other, since they say it in more; "-" for none.
+ */
+struct ips {
+	struct buf four, six;
+};
+void ips_add(struct ips *ips, const char *address);
+const char *ips_text(const struct ips *ips); /* until the next ips_add */
+void ips_release(struct ips *ips);
 void show_ips(const struct doc_net *net, struct buf *out);
 void show_time(uint64_t ms, char out[32]);
 

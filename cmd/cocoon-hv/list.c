@@ -73,9 +73,7 @@ static void found(size_t which, const char *value, size_t len, void *arg)
 		free(r->image);
 		r->image = xstrdup(text);
 	} else {
-		if (r->ips.len)
-			buf_ch(&r->ips, ',');
-		buf_add(&r->ips, text, strcspn(text, "/"));
+		ips_add(&r->ips, text);
 	}
 }
 
@@ -102,7 +100,7 @@ void row_release(struct row *r)
 {
 	free(r->name);
 	free(r->image);
-	buf_release(&r->ips);
+	ips_release(&r->ips);
 }
 
 static int add(const char *id, const char *name, void *arg)
@@ -178,7 +176,7 @@ void list_row(const struct row *r, struct table *t)
 	table_cellf(t, "%llu", (unsigned long long)r->cpu);
 	table_cell(t, memory);
 	table_cell(t, storage);
-	table_cell(t, r->ips.len ? r->ips.data : "-");
+	table_cell(t, ips_text(&r->ips));
 	table_cell(t, r->image ? r->image : "-");
 	table_cell(t, time);
 }

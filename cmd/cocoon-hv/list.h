@@ -10,7 +10,7 @@ struct row {
 	char id[STATE_ID_LEN + 1];
 	char *name, *image;
 	const char *state;
-	struct buf ips; /* comma list; empty: none */
+	struct ips ips;
 	bool paused;
 	uint64_t cpu, memory, storage, generation, created_at, started_at;
 };

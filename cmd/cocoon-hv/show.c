@@ -5,28 +5,38 @@
 
 #include "hv.h"
 
-static bool is_six(const char *address)
+void ips_add(struct ips *ips, const char *address)
 {
-	return strchr(address, ':') != NULL;
+	struct buf *out = strchr(address, ':') ? &ips->six : &ips->four;
+
+	if (out->len)
+		buf_ch(out, ',');
+	buf_add(out, address, strcspn(address, "/"));
 }
 
-/* IPv4 says it in less; IPv6 where a NIC has nothing else. */
+const char *ips_text(const struct ips *ips)
+{
+	if (ips->four.len)
+		return ips->four.data;
+	return ips->six.len ? ips->six.data : "-";
+}
+
+void ips_release(struct ips *ips)
+{
+	buf_release(&ips->four);
+	buf_release(&ips->six);
+}
+
 void show_ips(const struct doc_net *net, struct buf *out)
 {
 	const struct doc_nic *nic = net->nics.v;
-	size_t shown = 0;
+	struct ips ips = {0};
 
 	for (size_t i = 0; i < net->nics.n; i++)
-		for (size_t k = 0; k < nic[i].addresses.n; k++) {
-			const char *a = nic[i].addresses.v[k];
-
-			if (is_six(a) && !is_six(nic[i].addresses.v[0]))
-				continue;
-			buf_addf(out, "%s%.*s", shown++ ? "," : "",
-			    (int)strcspn(a, "/"), a);
-		}
-	if (!shown)
-		buf_str(out, "-");
+		for (size_t k = 0; k < nic[i].addresses.n; k++)
+			ips_add(&ips, nic[i].addresses.v[k]);
+	buf_str(out, ips_text(&ips));
+	ips_release(&ips);
 }
 
 void show_time(uint64_t ms, char out[32])

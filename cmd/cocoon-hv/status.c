@@ -92,7 +92,7 @@ static char *cells_of(const struct row *r)
 	table_cell(&t, r->state);
 	table_cellf(&t, "%llu", (unsigned long long)r->cpu);
 	table_cell(&t, memory);
-	table_cell(&t, r->ips.len ? r->ips.data : "-");
+	table_cell(&t, ips_text(&r->ips));
 	table_cell(&t, r->image ? r->image : "-");
 	table_print(&t, &out);
 	return xstrdup(out.data);

@@ -64,7 +64,7 @@ guest() {
 
 same_addresses() {
 	[ "$(guest ip -j addr show scope global | jq -c '[.[] |
-		[.addr_info[] | "\(.local)/\(.prefixlen)"]]')" = \
+		[.addr_info[] | select(.local) | "\(.local)/\(.prefixlen)"]]')" = \
 		"$(hv p '[.net.nics[].addresses]' | jq -c .)" ]
 }
 
