@@ -351,8 +351,8 @@ foreign() {
 	t 0 qemu-img info --output=json overlay.qcow2
 	[ "$(jq -r '."backing-filename"' <<<"$output")" = layers/base.qcow2 ]
 	[ "$(jq -r '."virtual-size"' <<<"$output")" = 67108864 ]
-	[ "$(stat -c %a firmware)" = 444 ]
-	[ "$(stat -c %a layers/base.qcow2)" = 444 ]
+	[[ $(stat -c %U:%A firmware) == root:-r?-r--r-- ]]
+	[[ $(stat -c %U:%A layers/base.qcow2) == root:-r?-r--r-- ]]
 	t 7 cocoon-hv resize over --storage 1G
 	says "raw"
 	cd "$BATS_TEST_TMPDIR"

@@ -98,8 +98,8 @@ guest() {
 }
 
 @test "both NICs: addresses, routes, metrics, MTU" {
-	[ "$(guest ip -j -4 addr show | jq -c '[.[] | select(.ifname != "lo") |
-		[.addr_info[] | "\(.local)/\(.prefixlen)"]]')" = \
+	[ "$(guest ip -j addr show scope global | jq -c '[.[] |
+		[.addr_info[] | select(.local) | "\(.local)/\(.prefixlen)"]]')" = \
 		"$(hv c '[.net.nics[].addresses]' | jq -c .)" ]
 	[ "$(guest ip -j route show default | jq -c '[.[] | .metric // 0]')" = \
 		'[0,1025]' ]
