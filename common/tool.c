@@ -358,6 +358,11 @@ static int check_args(
 	if (v->max_args >= 0 && n > v->max_args)
 		return err_set(err, ERR_USAGE, "unexpected operand %.80s",
 		    call->args.v[v->max_args]);
+	if (v->filter && !v->run && n && strcmp(call->args.v[0], "-") != 0)
+		return err_set(err, ERR_USAGE,
+		    "unexpected operand %.80s: %s reads documents, as `%s get` "
+		    "writes them",
+		    call->args.v[0], v->name, tool->name);
 	return 0;
 }
 

@@ -754,6 +754,8 @@ disk() {
 	[ "$(jq .hv.pid a)" = "$(field "$output" .hv.pid)" ]
 	# One VMM, one monitor.
 	[ "$(vm_processes | wc -l)" = 2 ]
+	t 2 cocoon-hv start "$id"
+	says "reads documents"
 }
 
 @test "start: a kernel that is none: the VM is there, in error" {
