@@ -45,7 +45,7 @@ host_state() {
 	if [ -d "$COCOON_STATE_RUN" ]; then
 		find "$COCOON_STATE_RUN" -not -type d -printf 'run %P\n'
 	fi
-	ps -eo comm= | sed -nE 's/^(cocoon|qemu|nft|mkfs|layer|fake)/process &/p'
+	ps -eo comm= | sed -nE 's/^(cocoon|qemu|nft|mkfs|layer|fetch|fake)/process &/p'
 }
 
 # Files of the state directory, but for locks, the memory of the last lease and
