@@ -140,6 +140,42 @@ keys() {
 	says "cocoon doctor --fix"
 }
 
+# ---- the kernel of an image ----
+
+@test "the kernel as an ELF file: the store's, linked, kept for its VM" {
+	local doc id blob elf=$BATS_FILE_TMPDIR/mini/pvh
+
+	need mkfs.erofs gzip
+	fake 1.16.1
+	gzip -c "$elf" >packed
+	printf '%s\n' layer 'd boot' 'copy boot/vmlinuz-1 packed' \
+		'f boot/initrd.img-1 initrd' |
+		"$TOP/tests/double/oci-layout" l
+	t 0 cocoon-img import packed l
+	doc=$(cocoon-hv spec --fc --nics 0 --storage 64M packed |
+		cocoon-img resolve | cocoon-hv plan | mini_parts |
+		cocoon-hv create)
+	id=$(field "$doc" .vm.id)
+	blob=$(field "$doc" .image.vmlinux.path)
+	[ "$(field "$doc" .plan.kernel)" = "$blob" ]
+	for f in pin/kernel 0/kernel; do
+		[ "$(stat -c %d:%i "$COCOON_ROOT_DIR/vm/$id/$f")" = \
+			"$(stat -c %d:%i "$blob")" ]
+	done
+	t 0 cocoon-img rm packed
+	t 0 cocoon-img gc
+	cmp "$blob" "$elf"
+	cmp "$COCOON_ROOT_DIR/vm/$id/0/kernel" "$elf"
+	# Another image of that kernel finds it there.
+	t 0 cocoon-img import again l
+	[ "$(cocoon-img resolve again | jq -r .vmlinux.path)" = "$blob" ]
+	t 0 cocoon-img rm again
+	t 0 cocoon-hv rm "$id"
+	t 0 cocoon-img gc
+	[[ $output = *"${blob##*/}"* ]]
+	[ -z "$(ls -A "$COCOON_ROOT_DIR/image/blob")" ]
+}
+
 # ---- a VM's life ----
 
 @test "life: boots after the commit, console, Ctrl-Alt-Del, start again" {
