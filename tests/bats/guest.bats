@@ -3,21 +3,68 @@
 # shellcheck disable=SC2016,SC2086
 # run: first
 # build: plain
-# A real guest whose initramfs is as the Go program's images have it: it reads
-# no seed, and sets up one NIC of the ip= words. The tests go on from each
-# other.
+# A real guest of an image that came from a registry and whose initramfs is as
+# the Go program's images have it: it reads no seed, and sets up one NIC of the
+# ip= words. Its four NICs are on three networks: the built-in one, one by the
+# CNI plugin ptp, and a bridge of the host with a DHCP server. The tests go on
+# from each other.
 
 load lib
 load hv
 load vm-image
 
-NEEDS="$STORE_NEEDS ping ssh ssh-keygen cpio lz4"
+NEEDS="$STORE_NEEDS ping ssh ssh-keygen cpio lz4 docker-registry skopeo
+	dnsmasq /usr/lib/cni/ptp"
+AT=127.0.0.1:5058
 BOOT=240 # seconds at most
 
 environment() {
 	export COCOON_ROOT_DIR=$BATS_FILE_TMPDIR/root
 	export COCOON_STATE_RUN=$BATS_FILE_TMPDIR/run
+	export COCOON_CNI_CONF_DIR=$BATS_FILE_TMPDIR/conf
 	KEY=$BATS_FILE_TMPDIR/key
+	LEASES=$BATS_FILE_TMPDIR/dhcp
+}
+
+# pull_from_registry LAYOUT: it is in the store as $AT/peer:1 then.
+pull_from_registry() {
+	local registry
+
+	cat >"$BATS_FILE_TMPDIR/reg.yml" <<-END
+		version: 0.1
+		log: {level: error}
+		storage: {filesystem: {rootdirectory: $BATS_FILE_TMPDIR/reg}}
+		http: {addr: "$AT"}
+	END
+	docker-registry serve "$BATS_FILE_TMPDIR/reg.yml" >/dev/null 2>&1 \
+		3>&- </dev/null &
+	registry=$!
+	wait_until 20 bash -c "exec 9<>/dev/tcp/${AT%:*}/${AT#*:}"
+	skopeo copy -q --dest-tls-verify=false "oci:$1" "docker://$AT/peer:1"
+	HOME=$BATS_FILE_TMPDIR cocoon image pull "$AT/peer:1" >/dev/null
+	kill "$registry"
+	rm -rf "$BATS_FILE_TMPDIR/reg"
+}
+
+networks() {
+	mkdir "$COCOON_CNI_CONF_DIR"
+	jq -n --arg dir "$BATS_FILE_TMPDIR/ipam" '{cniVersion: "1.0.0",
+		name: "routed", plugins: [{type: "ptp", mtu: 1400,
+		dns: {nameservers: ["9.9.9.9"], search: ["a.test"],
+			options: ["ndots:2"]},
+		ipam: {type: "host-local", dataDir: $dir,
+		ranges: [[{subnet: "10.91.0.0/24"}],
+			[{subnet: "fd00:91::/64"}]],
+		routes: [{dst: "0.0.0.0/0"}, {dst: "::/0"}]}}]}' \
+		>"$COCOON_CNI_CONF_DIR/1.conflist"
+	ip link add br0 type bridge
+	ip addr add 192.0.2.1/24 dev br0
+	ip link set br0 up
+	dnsmasq --keep-in-foreground --conf-file=/dev/null --port=0 \
+		--user=root --pid-file= --interface=br0 --bind-interfaces \
+		--dhcp-range=192.0.2.50,192.0.2.60 \
+		--dhcp-leasefile="$LEASES" >/dev/null 2>&1 3>&- </dev/null &
+	echo $! >"$BATS_FILE_TMPDIR/dnsmasq"
 }
 
 setup_file() {
@@ -28,13 +75,15 @@ setup_file() {
 	have $NEEDS || return 0
 	layout=$(vm_image) || return 0
 	"$TOP/tests/double/peer-image" "$layout" "$BATS_FILE_TMPDIR/peer"
-	cocoon-img import peer "$BATS_FILE_TMPDIR/peer" >/dev/null
+	pull_from_registry "$BATS_FILE_TMPDIR/peer"
 	rm -rf "$BATS_FILE_TMPDIR/peer"
+	networks
 	ssh-keygen -q -t ed25519 -N '' -f "$KEY"
-	cocoon vm run --cpu 1 --memory 512M --storage 1G --name p --nics 3 \
+	cocoon vm run --cpu 1 --memory 512M --storage 1G --name p --network cocoon \
+		--network routed --bridge br0 --network cocoon \
 		--user alice --ssh-key-file "$KEY.pub" \
 		--password-file <(echo sesame) \
-		--data-disk 'size=64M,name=db,mount=/srv/my db' peer \
+		--data-disk 'size=64M,name=db,mount=/srv/my db' "$AT/peer:1" \
 		2>&1 3>&- | cat
 	wait_until $BOOT guest true
 }
@@ -50,6 +99,7 @@ teardown_file() {
 	[ -d "$COCOON_ROOT_DIR/vm" ] || return 0
 	mini_teardown
 	cocoon gc --all >/dev/null
+	kill "$(cat "$BATS_FILE_TMPDIR/dnsmasq")"
 }
 
 address() {
@@ -62,10 +112,18 @@ guest() {
 		-o StrictHostKeyChecking=no "alice@$(address 0)" "$@" </dev/null
 }
 
+# What the DHCP server gave to the third NIC.
+leased() {
+	awk -v mac="$(hv p '.net.nics[2].mac')" '$2 == mac { print $3 }' "$LEASES"
+}
+
+# As recorded; a NIC with none has one of the DHCP server's.
 same_addresses() {
+	[ -n "$(leased)" ]
 	[ "$(guest ip -j addr show scope global | jq -c '[.[] |
 		[.addr_info[] | select(.local) | "\(.local)/\(.prefixlen)"]]')" = \
-		"$(hv p '[.net.nics[].addresses]' | jq -c .)" ]
+		"$(hv p '[.net.nics[].addresses]' |
+			jq -c --arg a "$(leased)/24" 'map(. // [$a])')" ]
 }
 
 @test "the image reads no seed by itself" {
@@ -74,22 +132,38 @@ same_addresses() {
 	[ "$output" = systemd ]
 }
 
-@test "every NIC has its address at the first boot, and answers" {
-	same_addresses
-	for i in 0 1 2; do
+@test "every NIC has its addresses at the first boot, and answers" {
+	ula=$(jq -r .subnet6 "$COCOON_ROOT_DIR/net/cocoon.json")
+	ula=${ula%::/64}
+	[ "$(hv p '.net.nics | map(.backend, .addresses[0], .addresses[1]) |
+		join(" ")')" = \
+		"builtin 10.88.0.2/16 $ula::a58:2/64 cni 10.91.0.2/32 fd00:91::2/128 bridge   builtin 10.88.0.3/16 $ula::a58:3/64" ]
+	wait_until 30 same_addresses
+	for i in 0 1 3; do
 		ping -c 1 -W 5 "$(address $i)"
+		ping -c 1 -W 5 "$(hv p ".net.nics[$i].addresses[1]" |
+			cut -d/ -f1)"
 	done
+	ping -c 1 -W 5 "$(leased)"
+	[ "$(guest ip -j link show | jq -c '[.[] | select(.ifname != "lo") |
+		.mtu]')" = '[1500,1400,1500,1500]' ]
 }
 
-@test "routes: the first NIC's before the others'" {
+@test "routes: the first NIC's before the others', IPv6 too, /32 on the link" {
 	[ "$(guest ip -j route show default |
-		jq -c '[.[] | [.dev, .metric // 0]]')" = \
-		'[["eth0",0],["eth1",1025],["eth2",1026]]' ]
+		jq -c '[.[] | [.dev, .gateway, .metric // 0]]')" = \
+		'[["eth0","10.88.0.1",0],["eth1","10.91.0.1",1025],["eth2","192.0.2.1",1026],["eth3","10.88.0.1",1027]]' ]
+	[ "$(guest ip -j -6 route show default | jq -c '[.[] | .dev]')" = \
+		'["eth0","eth1","eth3"]' ]
+	# By the gateway that is on no network of the NIC.
+	guest ping -c 1 -W 5 -I eth1 10.91.0.1
+	guest ping -c 1 -W 5 -I eth2 192.0.2.1
 }
 
 @test "host name, DNS, user, sudo, password, data disk" {
 	[ "$(guest hostname)" = p ]
-	[ "$(guest grep -c nameserver /etc/resolv.conf)" = 2 ]
+	[ "$(guest grep -v '^#' /etc/resolv.conf | paste -sd,)" = \
+		"search a.test,nameserver 8.8.8.8,nameserver 1.1.1.1,nameserver 9.9.9.9,options ndots:2" ]
 	[ "$(guest sudo id -u)" = 0 ]
 	[ "$(guest sudo grep alice /etc/shadow | cut -d: -f2)" = \
 		"$(cocoon-hv get p | jq -r .boot.password_hash)" ]
@@ -101,7 +175,7 @@ same_addresses() {
 	t 0 cocoon vm stop p
 	t 0 cocoon vm start p
 	wait_until $BOOT guest true
-	same_addresses
+	wait_until 30 same_addresses
 	[ "$(guest cat /etc/machine-id)" = \
 		"$(cat "$BATS_FILE_TMPDIR/machine-id")" ]
 	[ "$(guest grep -c 'virtio-db' /etc/fstab)" = 1 ]

@@ -41,6 +41,18 @@ teardown() {
 	wait_until 5 nothing_left
 }
 
+# What a reboot leaves of the network of A: the disk.
+reboot_host() {
+	ip netns del "cn-$A"
+	ip link del cocoon0
+	nft delete table inet cocoon0
+	rm -rf "$COCOON_STATE_RUN"
+	mkdir "$COCOON_STATE_RUN"
+	echo 0 >/proc/sys/net/ipv4/ip_forward
+	echo 0 >/proc/sys/net/ipv6/conf/all/forwarding
+	wait_until 5 no_links
+}
+
 # doc ID [NICS]
 doc() {
 	printf '{"v":1,"vm":{"id":"%s"},"spec":{"nics":%s}}\n' "$1" "${2:-1}"

@@ -266,6 +266,99 @@ net6() {
 	t 0 cocoon-net check $A
 }
 
+# left_over TAP: frames that the tap has for who opens it, nobody sending.
+left_over() {
+	in_vm $A "$BATS_FILE_TMPDIR/tapguest" "$1" 02:00:00:00:00:01 \
+		10.88.0.2 waiting
+}
+
+@test "the tap of a stopped VM: what comes for it is dropped, nothing waits" {
+	local d
+
+	d=$(add $A)
+	start_guest "$d" 0
+	t 0 ping -c 1 -W 5 10.88.0.2
+	# One that is frozen and not gone has its frames kept, so many of them.
+	kill -STOP $PIDS
+	t 1 ping -c 3 -i 0.05 -W 1 10.88.0.2
+	kill -CONT $PIDS
+	t 0 ping -c 1 -W 5 10.88.0.2
+	kill -KILL $PIDS
+	wait $PIDS || :
+	# More than any queue holds; the neighbour is known, so all are sent.
+	t 1 ping -f -c 3000 -W 1 10.88.0.2
+	[ "$(in_vm $A tc -s -j qdisc show |
+		jq '[.[].backlog // 0] | add')" = 0 ]
+	[ "$(in_vm $A tc -s -j filter show dev eth0 ingress |
+		jq '[.[].options.actions[]?.stats.overlimits] | add')" -ge 1000 ]
+	[ "$(left_over cn0)" = 0 ]
+	t 0 cocoon-net check $A
+	PIDS=
+	start_guest "$d" 0
+	t 0 ping -c 1 -W 5 10.88.0.2
+}
+
+# What host-local is told to share the built-in subnet: cocoon-net(8).
+host_local() { # COMMAND CONTAINER
+	jq -n --arg d "$NET/lease" '{cniVersion: "1.0.0", name: "cocoon",
+		ipam: {type: "host-local", dataDir: $d,
+		ranges: [[{subnet: "10.88.0.0/16"}]]}}' |
+		CNI_COMMAND=$1 CNI_CONTAINERID=$2 CNI_IFNAME=eth0 \
+			CNI_NETNS=/none CNI_PATH=/usr/lib/cni \
+			/usr/lib/cni/host-local
+}
+
+# It is in flock(2).
+host_local_waits() {
+	cat /proc/"$(pgrep -x host-local)"/task/*/syscall | grep '^73 '
+}
+
+@test "CNI's host-local in the same subnet: one lock, no address twice" {
+	local i pids= out=$BATS_TEST_TMPDIR/out
+
+	need /usr/lib/cni/host-local
+	mkdir "$out"
+	t 0 add $A
+	t 0 host_local ADD one
+	[ "$(field "$output" '.ips[0].address')" = 10.88.0.3/16 ]
+	[ "$(cat "$LEASES/10.88.0.3")" = one$'\r\neth0' ]
+	t 0 add $B
+	[ "$(address "$output" 0)" = 10.88.0.4 ]
+	# Who holds the lock lets nobody go on.
+	exec 9<"$LEASES/lock"
+	flock 9
+	add "$(vid 3)" >"$out/a" 2>&1 3>&- 9>&- &
+	pids=$!
+	host_local ADD two >"$out/b" 2>&1 3>&- 9>&- &
+	pids="$pids $!"
+	wait_until 10 host_local_waits
+	[ ! -s "$out/a" ]
+	[ ! -s "$out/b" ]
+	flock -u 9
+	exec 9<&-
+	for i in $pids; do
+		wait "$i"
+	done
+	pids=
+	for i in $(seq 4 13); do
+		add "$(vid "$i")" >"$out/a.$i" 2>&1 3>&- &
+		pids="$pids $!"
+		host_local ADD "more$i" >"$out/b.$i" 2>&1 3>&- &
+		pids="$pids $!"
+	done
+	for i in $pids; do
+		wait "$i"
+	done
+	[ "$(cat "$out"/* | jq -r '.ips[0].address // .net.nics[0].addresses[0]' |
+		sort -u | wc -l)" = 22 ]
+	# Each removes its own, gc nothing of the other's.
+	t 0 cocoon-net gc --all
+	[ "$(find "$LEASES" -name '10.*' | wc -l)" = 12 ]
+	for i in one two $(seq -f more%g 4 13); do
+		t 0 host_local DEL "$i"
+	done
+}
+
 @test "IPv6: the same network next time, another one, or none" {
 	local first
 
@@ -326,18 +419,6 @@ net6() {
 	kill $PIDS
 	reboot_host
 	gone $A
-}
-
-# What a reboot leaves: the disk.
-reboot_host() {
-	ip netns del "cn-$A"
-	ip link del cocoon0
-	nft delete table inet cocoon0
-	rm -rf "$COCOON_STATE_RUN"
-	mkdir "$COCOON_STATE_RUN"
-	echo 0 >/proc/sys/net/ipv4/ip_forward
-	echo 0 >/proc/sys/net/ipv6/conf/all/forwarding
-	wait_until 5 no_links
 }
 
 @test "gc: what cocoon made for VMs that are gone, nothing else" {

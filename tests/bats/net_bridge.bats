@@ -111,6 +111,32 @@ no_record() {
 	t 0 cocoon-net check $A
 }
 
+@test "--bridge after a reboot: the owner's bridge first, then all as it was" {
+	local d
+
+	ip link add br0 type bridge
+	d=$(on $A '{"nic":0,"device":"br0","addresses":["192.0.2.5/24"],
+		"gateways":["192.0.2.1"]},{"nic":2,"device":"br0"}' 3)
+	ip link del br0
+	reboot_host
+	t 4 cocoon-net add --ensure <<<"$d"
+	[[ $stderr = *"eth0: bridge br0: there is no such device"* ]]
+	ip link add br0 type bridge
+	ip addr add 192.0.2.1/24 dev br0
+	ip link set br0 up
+	t 0 cocoon-net add --ensure <<<"$d"
+	[ "$output" = "$d" ]
+	t 0 cocoon-net check $A
+	[ "$(ip -br link show master br0 | wc -l)" = 2 ]
+	start_guest "$d" 0
+	start_guest "$d" 1
+	t 0 ping -c 1 -W 5 192.0.2.5
+	t 0 ping -c 1 -W 5 10.88.0.2
+	kill $PIDS
+	gone $A
+	ip link show br0
+}
+
 @test "bridges are never cocoon's: gc, failures and kills keep them" {
 	local n
 

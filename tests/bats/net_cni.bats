@@ -361,6 +361,34 @@ dead() {
 	t 0 cocoon-net check $A
 }
 
+@test "four NICs on three networks, before a reboot and after it" {
+	local d i
+
+	conflist 10.conflist lan "$(bridge_conf "$R4,$R6" '{"dst":"0.0.0.0/0"}')"
+	ip link add br0 type bridge
+	ip addr add 192.0.2.1/24 dev br0
+	ip link set br0 up
+	d=$(on_doc $A '{"nic":2,"device":"br0","addresses":["192.0.2.5/24"]}' 4 |
+		jq -c '.spec.networks = ["lan", "cocoon", "lan"]' |
+		cocoon-net add)
+	[ "$(field "$d" '[.net.nics[] | .ifname, .backend, .addresses[0]] |
+		join(" ")')" = "eth0 cni 10.90.0.2/24 eth1 builtin 10.88.0.2/16 eth2 bridge 192.0.2.5/24 eth3 cni 10.90.0.3/24" ]
+	for i in before after; do
+		t 0 cocoon-net check $A
+		t 0 guest "$d" 0 ping 10.90.0.1
+		t 0 guest "$d" 1 ping 10.88.0.1
+		t 0 guest "$d" 2 ping 192.0.2.1
+		t 0 guest "$d" 3 ping 10.90.0.1
+		[ $i = before ] || break
+		reboot_host
+		t 0 cocoon-net add --ensure <<<"$d"
+		[ "$output" = "$d" ]
+	done
+	t 0 cocoon-net del $A
+	[ "$(leases)" = 0 ]
+	ip link del br0
+}
+
 @test "an edited file: start goes by the new one, DEL by the old one" {
 	local d
 

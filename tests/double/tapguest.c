@@ -4,6 +4,7 @@
  * for its address; or sends one echo and waits for the answer.
  *     tapguest TAP MAC IP                 until it is killed
  *     tapguest TAP MAC IP ping TARGET [GATEWAY]    0 when it was answered
+ *     tapguest TAP MAC IP waiting         how many frames were there before us
  * Frames carry a virtio-net header, as the VMMs want it.
  */
 #include <arpa/inet.h>
@@ -217,12 +218,24 @@ static int ping(const char *target, const char *gateway)
 	return 1;
 }
 
+static int waiting(void)
+{
+	int n = 0;
+
+	while (next_frame(0))
+		n++;
+	printf("%d\n", n);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc < 4)
 		return 2;
 	open_tap(argv[1]);
 	parse(argv[2], argv[3]);
+	if (argc == 5)
+		return waiting();
 	if (argc > 5)
 		return ping(argv[5], argc > 6 ? argv[6] : argv[5]);
 	for (;;) {
