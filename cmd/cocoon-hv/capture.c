@@ -66,7 +66,7 @@ static int check(struct capture *c, struct err *err)
 		return err_set(err, ERR_UNSUPPORTED,
 		    "backend %s: this build cannot save its VMs",
 		    vm->plan.backend);
-	return 0;
+	return c->vmm->check_save ? c->vmm->check_save(vm, err) : 0;
 }
 
 /* Everything that need not wait for the pause. */
@@ -163,6 +163,8 @@ static int seal(int dir, const char *name, struct err *err)
 
 static int seal_all(struct capture *c, struct err *err)
 {
+	if (c->vmm->settle && c->vmm->settle(c->vm, c->dir, err) < 0)
+		return -1;
 	for (const struct vmm_file *f = c->vmm->files; f->name; f++)
 		if (seal(c->dir, f->name, err) < 0)
 			return -1;

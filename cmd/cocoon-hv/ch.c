@@ -84,14 +84,10 @@ static int ch_configure(const struct vm *vm, const struct vmm_fds *fds,
 	AUTO_BUF struct buf body = {0};
 
 	(void)fds;
+	l->fresh = true;
 	jval_print(config, &body);
 	return call(
 	    &l->api, "PUT", PATH "vm.create", body.data, timeout_ms, err);
-}
-
-static int ch_resume(struct vmm_link *l, int timeout_ms, struct err *err)
-{
-	return call(&l->api, "PUT", PATH "vm.boot", NULL, timeout_ms, err);
 }
 
 static int ch_stop(struct vmm_link *l, struct err *err)
@@ -158,7 +154,8 @@ const struct vmm vmm_ch = {
     .remedy = "install cloud-hypervisor v53.0 from its project's releases",
     .console = "ttyS0",
     .caps = VMM_OCI | VMM_CLOUDIMG | VMM_WINDOWS | VMM_SERIALS | VMM_HUGEPAGES |
-	    VMM_API_FD | VMM_EVENTS | VMM_TAP_NAMES | VMM_LOG_FIFO,
+	    VMM_API_FD | VMM_EVENTS | VMM_TAP_NAMES | VMM_LOG_FIFO |
+	    VMM_SNAPSHOT,
     /* 32 slots of a PCI bus, less the bridge, rng, balloon, watchdog. */
     .max_disks = 24,
     .max_files = 16384,
@@ -170,9 +167,16 @@ const struct vmm vmm_ch = {
     .ready = ch_ready,
     .configure = ch_configure,
     .resume = ch_resume,
+    .pause = ch_pause,
     .stop = ch_stop,
     .event = ch_event,
     .reason = ch_reason,
+    .check_save = ch_check_save,
+    .check_load = ch_check_load,
+    .capture = ch_capture,
+    .settle = ch_settle,
+    .load = ch_load,
+    .files = ch_files,
     .powerdown = ch_powerdown,
     .resize = ch_resize,
 };

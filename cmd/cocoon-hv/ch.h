@@ -18,6 +18,10 @@ const char *ch_windows_fault(unsigned int version);
 bool ch_can_discard(unsigned int version);
 bool ch_has_image_type(unsigned int version);
 bool ch_can_resize_disk(unsigned int version);
+/* Whether overlays are whole when a VM is saved. */
+bool ch_saves_overlays(unsigned int version);
+/* vm.restore's memory_restore_mode; NULL: the memory is copied. */
+const char *ch_restore_mode(unsigned int version, bool hugepages);
 
 /* ch_config.c: a VM as the body of vm.create; pure. */
 struct json_object *ch_config(const struct vm *vm);
@@ -37,7 +41,24 @@ int ch_check(const struct doc_spec *spec, const struct doc_image *image,
     struct doc_plan *plan, struct err *err);
 
 /* ch_resize.c */
+/* A request with a body, or (NULL) without. */
+int ch_put(struct rest *api, const char *path, const struct json_object *body,
+    int timeout_ms, struct err *err);
+int ch_resize_disk(const struct vm *vm, const struct vmm_size *want,
+    struct rest *api, int timeout_ms, struct err *err);
 int ch_resize(const struct vm *vm, const struct vmm_size *want, int run_fd,
     int timeout_ms, struct err *err);
+
+/* ch_state.c */
+extern const struct vmm_file ch_files[];
+int ch_resume(struct vmm_link *l, int timeout_ms, struct err *err);
+int ch_pause(struct vmm_link *l, int timeout_ms, struct err *err);
+int ch_check_save(const struct vm *vm, struct err *err);
+int ch_check_load(const struct doc_plan *plan, bool grows, struct err *err);
+int ch_capture(
+    struct vmm_link *l, const struct vm *vm, int dir_fd, struct err *err);
+int ch_settle(const struct vm *vm, int dir_fd, struct err *err);
+int ch_load(struct vmm_link *l, const struct vm *vm, const struct vmm_fds *fds,
+    struct err *err);
 
 #endif

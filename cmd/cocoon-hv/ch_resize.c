@@ -5,15 +5,17 @@
 
 #include "ch.h"
 
-static int put(struct rest *api, const char *path, struct json_object *body,
+int ch_put(struct rest *api, const char *path, const struct json_object *body,
     int timeout_ms, struct err *err)
 {
 	AUTO_BUF struct buf text = {0};
 	struct rest_call c = {
 	    .method = "PUT", .path = path, .timeout_ms = timeout_ms};
 
-	jval_print(body, &text);
-	c.body = text.data;
+	if (body) {
+		jval_print(body, &text);
+		c.body = text.data;
+	}
 	return rest_request(api, &c, NULL, err);
 }
 
@@ -27,7 +29,7 @@ static int resize_cpu(const struct vm *vm, uint64_t n, struct rest *api,
 		    "it was started with room for %llu CPUs: stop it first",
 		    (unsigned long long)vm->plan.max_cpu);
 	jval_set_int(body, "desired_vcpus", (int64_t)n);
-	return put(api, "/api/v1/vm.resize", body, timeout_ms, err);
+	return ch_put(api, "/api/v1/vm.resize", body, timeout_ms, err);
 }
 
 /* Below what it was started with, by the balloon. */
@@ -41,10 +43,10 @@ static int resize_memory(const struct vm *vm, uint64_t bytes, struct rest *api,
 		    "memory grows only while it is stopped");
 	jval_set_int(
 	    body, "desired_balloon", (int64_t)(vm->plan.memory - bytes));
-	return put(api, "/api/v1/vm.resize", body, timeout_ms, err);
+	return ch_put(api, "/api/v1/vm.resize", body, timeout_ms, err);
 }
 
-static int resize_disk(const struct vm *vm, const struct vmm_size *want,
+int ch_resize_disk(const struct vm *vm, const struct vmm_size *want,
     struct rest *api, int timeout_ms, struct err *err)
 {
 	const struct doc_disk *d = vm->plan.disks.v;
@@ -65,7 +67,7 @@ static int resize_disk(const struct vm *vm, const struct vmm_size *want,
 	snprintf(id, sizeof(id), "disk%d", want->disk);
 	jval_set_str(body, "id", id);
 	jval_set_int(body, "desired_size", (int64_t)want->disk_bytes);
-	return put(api, "/api/v1/vm.resize-disk", body, timeout_ms, err);
+	return ch_put(api, "/api/v1/vm.resize-disk", body, timeout_ms, err);
 }
 
 int ch_resize(const struct vm *vm, const struct vmm_size *want, int run_fd,
@@ -80,7 +82,8 @@ int ch_resize(const struct vm *vm, const struct vmm_size *want, int run_fd,
 	if (want->memory &&
 	    resize_memory(vm, want->memory, &api, timeout_ms, err) < 0)
 		return -1;
-	if (want->disk >= 0 && resize_disk(vm, want, &api, timeout_ms, err) < 0)
+	if (want->disk >= 0 &&
+	    ch_resize_disk(vm, want, &api, timeout_ms, err) < 0)
 		return -1;
 	return 0;
 }

@@ -55,3 +55,19 @@ bool ch_can_resize_disk(unsigned int v)
 {
 	return v >= VERSION(52, 0, 0);
 }
+
+/* #8607: until v53 tables of a qcow2 are written when the guest flushes. */
+bool ch_saves_overlays(unsigned int v)
+{
+	return v >= VERSION(54, 0, 0);
+}
+
+/*
+ * Memory that clones share is a private mapping of the file, from v54 on
+ * (#8581), and only of small pages. OnDemand is none: v52 needs userfaultfd for
+ * it, which the VM's uid has not, and v53 reads all of it in the end (#8150).
+ */
+const char *ch_restore_mode(unsigned int v, bool hugepages)
+{
+	return v >= VERSION(54, 0, 0) && !hugepages ? "CopyOnWrite" : NULL;
+}

@@ -302,8 +302,8 @@ int disks_chown(const struct vm *vm, int run_fd, uid_t uid, struct err *err)
 
 void disks_clean(int run_fd)
 {
-	static const char *const names[] = {
-	    "api.sock", "vmm.fifo", "mem", "vmstate", "s"};
+	static const char *const names[] = {"api.sock", "vmm.fifo", "mem",
+	    "vmstate", "s", "state.json", "memory-ranges", "config.json"};
 	struct err err;
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)

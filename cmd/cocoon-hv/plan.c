@@ -45,13 +45,20 @@ unsigned int version_number(const char *text)
 	return VERSION(v[0], v[1], v[2]);
 }
 
-char *vmm_program(const struct vmm *v)
+char *vmm_variable(const struct vmm *v)
 {
-	AUTO_FREE char *var = xasprintf("COCOON_%s_BINARY", v->name);
+	char *var = xasprintf("COCOON_%s_BINARY", v->name);
 
 	for (char *p = var; *p; p++)
 		if (*p >= 'a' && *p <= 'z')
 			*p = (char)(*p - 'a' + 'A');
+	return var;
+}
+
+char *vmm_program(const struct vmm *v)
+{
+	AUTO_FREE char *var = vmm_variable(v);
+
 	return proc_find(getenv(var) ? getenv(var) : v->program);
 }
 

@@ -86,6 +86,7 @@ static size_t series(const char *version)
 
 static int check_vmm(struct source *s, struct err *err)
 {
+	AUTO_FREE char *qemu = vmm_program(&vmm_qemu);
 	char version[64], why[200];
 	const char *saved = s->snap.version ? s->snap.version : "?";
 	size_t n;
@@ -107,11 +108,13 @@ static int check_vmm(struct source *s, struct err *err)
 	if (n != series(version) || strncmp(saved, version, n))
 		return err_set(err, ERR_UNSUPPORTED,
 		    "snapshot %s: was saved by %s %s; this host has %s, which "
-		    "cannot load that",
-		    s->label, s->vmm->name, saved, version);
+		    "cannot load that: install %s, or name it by "
+		    "%s",
+		    s->label, s->vmm->name, saved, version, saved,
+		    vmm_variable(s->vmm));
 	s->plan.version = xstrdup(version);
 	if (s->snap.accel && !strcmp(s->snap.accel, "kvm") &&
-	    !probe_kvm(s->plan.binary, s->image.kernel.path, why))
+	    !probe_kvm(qemu, s->image.kernel.path, why))
 		return err_set(err, ERR_UNSUPPORTED,
 		    "snapshot %s: was saved under KVM: %s", s->label, why);
 	s->plan.accel = s->snap.accel;
@@ -322,6 +325,8 @@ int plan_snap(struct call *call, struct json_object *doc, struct err *err)
 {
 	const struct plan_opts *o = call->opts;
 	struct source s = {0};
+	uint64_t had;
+	int r;
 
 	if (o->clone && o->revert)
 		return err_set(err, ERR_USAGE,
@@ -329,6 +334,10 @@ int plan_snap(struct call *call, struct json_object *doc, struct err *err)
 	if (bind(doc, &s, err) < 0 || check_wishes(&s, o, err) < 0 ||
 	    point_image(&s, err) < 0 || check_vmm(&s, err) < 0)
 		return -1;
+	had = s.spec.storage;
 	apply(&s, o);
-	return o->clone ? clone(call, doc, &s, err) : revert(doc, &s, o, err);
+	r = o->clone ? clone(call, doc, &s, err) : revert(doc, &s, o, err);
+	if (r == 0 && s.vmm->check_load)
+		r = s.vmm->check_load(&s.plan, s.spec.storage > had, err);
+	return r;
 }

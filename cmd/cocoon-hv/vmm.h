@@ -65,6 +65,7 @@ struct vmm_link {
 	int events;      /* our end of fds.events; -1: none, or closed */
 	struct buf in;   /* what came on it and was not yet used */
 	struct rest api; /* a backend with a REST socket keeps it open */
+	bool fresh;      /* configured: what resume does first is a boot */
 };
 
 #define VMM_LINK_NONE                                                      \
@@ -137,6 +138,16 @@ struct vmm {
 	    struct err *err);
 	int (*load)(struct vmm_link *l, const struct vm *vm,
 	    const struct vmm_fds *fds, struct err *err);
+	/*
+	 * Behind capture, and the guest goes on: looks whether all was written,
+	 * and makes it small. NULL: neither is needed.
+	 */
+	int (*settle)(const struct vm *vm, int dir_fd, struct err *err);
+	/* Refuse, with what to do, what this version cannot save; or load (the
+	 * plan of a snapshot; grows: with a larger writable disk). NULL: can. */
+	int (*check_save)(const struct vm *vm, struct err *err);
+	int (*check_load)(
+	    const struct doc_plan *plan, bool grows, struct err *err);
 	/* {name, role} of what capture writes; ends with a NULL name. */
 	const struct vmm_file *files;
 
@@ -169,5 +180,7 @@ extern const struct vmm *const vmms[];
 const struct vmm *vmm_find(const char *name);
 /* Its program: COCOON_NAME_BINARY, else in PATH; NULL: not installed. */
 char *vmm_program(const struct vmm *v);
+/* The name of that variable. */
+char *vmm_variable(const struct vmm *v);
 
 #endif

@@ -222,6 +222,59 @@ mini_store_setup() {
 	SMALL="--cpu 1 --memory 64M --storage 64M --password-file $PW"
 }
 
+# In setup_file, ch_saves BINARY: $CH_SAVES is one that can save on this host.
+# KVM may lack what it asks for in vain: tests/double/nonest.c answers that. It
+# is put where a confined process may load it from.
+ch_saves() {
+	local dir=/usr/local/lib
+
+	CH_SAVES=$1
+	[ -e /sys/module/kvm_pvm ] || return 0
+	CH_SAVES=$dir/cloud-hypervisor
+	have patchelf || return 0
+	mount -t tmpfs -o mode=755 tmpfs "$dir"
+	cc -shared -fPIC -o "$dir/nonest.so" "$TOP/tests/double/nonest.c"
+	patchelf --add-needed "$dir/nonest.so" --output "$CH_SAVES" "$1"
+	chmod 755 "$CH_SAVES" "$dir/nonest.so"
+}
+
+# ---- snapshots: the guest's memory tells which state it is ----
+
+# key VM KEY: to its console
+key() {
+	python3 -c 'import os, socket, sys
+s = socket.socket(socket.AF_UNIX)
+os.chdir(sys.argv[1])
+s.connect("console.sock")
+s.send(sys.argv[2].encode())' "$COCOON_ROOT_DIR/vm-name/$1" "$2"
+}
+
+said() {
+	cocoon vm logs "$1" | tr -d '\r' | grep -qx "$2"
+}
+
+unsaid() {
+	! said "$@"
+}
+
+# counts VM N: one more key, and its guest says that it was the N-th.
+counts() {
+	key "$1" +
+	wait_until 20 said "$1" "count $(printf %06d "$2")"
+}
+
+# save NAME VM: $snap is its directory
+save() {
+	t 0 cocoon snapshot save --name "$1" "$2"
+	[[ $output == "saved: "*"  $1  stood still for "*" ms" ]]
+	snap=$(readlink -f "$COCOON_ROOT_DIR/snap-name/$1")
+}
+
+# Nothing of a capture that was not finished, nobody stands still.
+no_capture_left() {
+	[ -z "$(find "$COCOON_ROOT_DIR" -name 's-*' -o -name hold)" ]
+}
+
 # shadow TOOL <SCRIPT: $SHADOW/TOOL runs SCRIPT, in which $REAL is the real one;
 # all others are what they are.
 shadow() {

@@ -32,29 +32,6 @@ run_vm() {
 	wait_until 20 greeted "$1"
 }
 
-# key VM KEY: to its console
-key() {
-	python3 -c 'import os, socket, sys
-s = socket.socket(socket.AF_UNIX)
-os.chdir(sys.argv[1])
-s.connect("console.sock")
-s.send(sys.argv[2].encode())' "$COCOON_ROOT_DIR/vm-name/$1" "$2"
-}
-
-said() {
-	cocoon vm logs "$1" | tr -d '\r' | grep -qx "$2"
-}
-
-unsaid() {
-	! said "$@"
-}
-
-# counts VM N: one more key, and its guest says that it was the N-th.
-counts() {
-	key "$1" +
-	wait_until 20 said "$1" "count $(printf %06d "$2")"
-}
-
 @test "pause, resume: the guest stands still, and goes on" {
 	run_vm web --nics 0
 	counts web 1
@@ -86,18 +63,6 @@ counts() {
 }
 
 # ---- snapshots ----
-
-# save NAME VM: $snap is its directory
-save() {
-	t 0 cocoon snapshot save --name "$1" "$2"
-	[[ $output == "saved: "*"  $1  stood still for "*" ms" ]]
-	snap=$(readlink -f "$COCOON_ROOT_DIR/snap-name/$1")
-}
-
-# Nothing of a capture that was not finished, nobody stands still.
-no_capture_left() {
-	[ -z "$(find "$COCOON_ROOT_DIR" -name 's-*' -o -name hold)" ]
-}
 
 @test "save: state, disks, image, manifest; the guest goes on" {
 	local id

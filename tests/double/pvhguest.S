@@ -3,7 +3,8 @@
  * As miniguest.S, for Firecracker and Cloud Hypervisor: entered by PVH, an
  * ELF64 file once objcopy has rewritten it. It greets on the serial port and
  * echoes what it reads, `q` resets the machine, as does Ctrl-Alt-Del, `d`
- * makes it deaf to that, `?` prints the kernel command line.
+ * makes it deaf to that, `?` prints the kernel command line, `+` counts: the
+ * number is in its memory alone.
  *
  *     cc -m32 -c -o g.o pvhguest.S
  *     ld -m elf_i386 -N -Ttext 0x1000000 --section-start=.note.Xen=0x1004000 \
@@ -80,6 +81,8 @@ port:	mov $COM + 5, %edx
 	movb $1, deaf
 1:	cmp $'?', %al
 	je about
+	cmp $'+', %al
+	je count
 	call putc
 	jmp port
 
@@ -89,6 +92,22 @@ about:	mov info, %ebx
 	jz 1f
 	call puts
 1:	mov $newline, %esi
+	call puts
+	jmp port
+
+	/* "count N", six digits. */
+count:	incl counter
+	mov counter, %eax
+	mov $digits + 5, %edi
+	mov $10, %ebx
+1:	xor %edx, %edx
+	div %ebx
+	add $'0', %dl
+	mov %dl, (%edi)
+	dec %edi
+	cmp $digits, %edi
+	jae 1b
+	mov $count_text, %esi
 	call puts
 	jmp port
 
@@ -132,12 +151,15 @@ putc:	push %eax
 hello:	.asciz "guest is up\r\n"
 bye:	.asciz "guest goes\r\n"
 newline: .asciz "\r\n"
+count_text: .ascii "count "
+digits:	.asciz "000000\r\n"
 	.align 8
 gdt:	.quad 0, 0x00cf9b000000ffff, 0x00cf93000000ffff
 gdtr:	.word 23
 	.long gdt
 idtr:	.word 2047
 	.long idt
+counter: .long 0
 deaf:	.byte 0
 
 	.bss

@@ -1,0 +1,310 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# shellcheck disable=SC2016,SC2086
+# Snapshots of the real Cloud Hypervisor, of COCOON_TEST_CH or PATH, with a guest
+# that counts in its memory (tests/double/pvhguest.S).
+
+load lib
+load hv
+
+CH=${COCOON_TEST_CH:-$(command -v cloud-hypervisor || true)}
+
+setup_file() {
+	host_netns
+	have $STORE_NEEDS objcopy || return 0
+	mini_build
+	pvh_build
+	cp "$BATS_FILE_TMPDIR/mini/pvh" "$BATS_FILE_TMPDIR/mini/kernel"
+	mini_store
+	[ -z "$CH" ] || ch_saves "$CH"
+	export CH_SAVES
+}
+
+setup() {
+	host_netns
+	need $STORE_NEEDS objcopy
+	[ -n "$CH" ] ||
+		skip_for "COCOON_TEST_CH or a cloud-hypervisor in PATH is missing"
+	need /dev/kvm /dev/net/tun
+	[ ! -e /sys/module/kvm_pvm ] || need patchelf
+	setup_root
+	mini_setup
+	mini_store_setup
+	cd "$BATS_TEST_TMPDIR"
+	export COCOON_CH_BINARY=$CH_SAVES COCOON_KVM=yes
+	open_nodes 0666
+}
+
+teardown() {
+	net_teardown
+	close_nodes
+}
+
+# run_vm NAME [OPTION]...: by the dispatcher, up.
+run_vm() {
+	t 0 cocoon vm run $SMALL --backend ch --name "$@" mini
+	wait_until 20 greeted "$1"
+}
+
+at_least() { # VERSION
+	[ "$(printf '%s\n' "$1" "$("$CH" --version |
+		sed -n '1s/.* v//p')" | sort -V | head -n 1)" = "$1" ]
+}
+
+# write_disk VM TEXT, read_disk VM: as a guest would, at its end
+write_disk() {
+	printf %s "$2" | dd of="$COCOON_ROOT_DIR/vm-name/$1/$(hv "$1" \
+		.hv.generation)/cow.raw" bs=1 seek=60000000 conv=notrunc \
+		status=none
+}
+
+read_disk() {
+	dd if="$COCOON_ROOT_DIR/vm-name/$1/$(hv "$1" .hv.generation)/cow.raw" \
+		bs=1 skip=60000000 count=6 status=none | tr -d '\0'
+}
+
+# The disk that a VM writes is in its own directory, and so is all it has open.
+own_files() { # VM
+	local dir
+
+	dir=$(readlink -f "$COCOON_ROOT_DIR/vm-name/$1")
+	find "/proc/$(vm_pid "$1")/fd" -type l -printf '%l\n' >open-files
+	grep -qx "$dir/$(hv "$1" .hv.generation)/cow.raw" open-files &&
+		! grep "^$COCOON_ROOT_DIR" open-files | grep -v "^$dir/"
+}
+
+@test "save: what is kept, what it costs; the guest goes on" {
+	local dir
+
+	run_vm web --memory 128M
+	dir=$COCOON_ROOT_DIR/vm-name/web/0
+	counts web 1
+	write_disk web before
+	save one web
+	counts web 2
+	hv_is web .hv.state running
+	no_capture_left
+	[ "$(ls "$snap" | xargs)" = "cow.raw initrd kernel layers-0.erofs \
+layers-1.erofs memory-ranges snap.json state.json" ]
+	[ -z "$(find "$snap" ! -user root -o -perm /077 ! -perm 444)" ]
+	# Its memory, of which the file has what is not zero.
+	[ "$(stat -c %s "$snap/memory-ranges")" = 134217728 ]
+	[ "$(stat -c %b "$snap/memory-ranges")" -lt 8192 ]
+	# Nothing of it stays in the run directory, nor of this host in it.
+	[ ! -e "$dir/s" ] && [ ! -e "$dir/config.json" ]
+	[ "$(grep -c "$COCOON_ROOT_DIR" "$snap/state.json")" = 0 ]
+	t 0 cocoon snapshot inspect one
+	[ "$(field "$output" '.backend + " " + .version')" = \
+		"ch $(hv web .hv.version)" ]
+	t 0 cocoon snapshot verify one
+}
+
+@test "restore: in place, running or stopped; memory and disk are back" {
+	run_vm web
+	counts web 1
+	write_disk web before
+	save one web
+	counts web 2
+	counts web 3
+	write_disk web after.
+	t 0 cocoon vm restore web one
+	counts web 2
+	[ "$(read_disk web)" = before ]
+	own_files web
+	hv_is web .hv.state running
+	write_disk web after.
+	t 0 cocoon vm stop --force web
+	t 0 cocoon vm restore web one
+	key web +
+	wait_until 20 said_times 3 web "count 000002"
+	[ "$(read_disk web)" = before ]
+	# The files of the state are not needed any more.
+	[ ! -e "$COCOON_ROOT_DIR/vm-name/web/2/memory-ranges" ]
+	# A reset boots, with what it has: the kernel is there.
+	key web q
+	wait_until 20 greeted web 2
+	counts web 1
+	t 0 cocoon vm stop --force web
+	t 0 cocoon vm start web
+	wait_until 20 greeted web 3
+}
+
+said_times() { # N VM TEXT
+	[ "$(cocoon vm logs "$2" | tr -d '\r' | grep -cx "$3")" = "$1" ]
+}
+
+@test "hibernate: the VM ends, start wakes it" {
+	run_vm web
+	counts web 1
+	t 0 cocoon vm hibernate web
+	hv_is web .hv.state stopped
+	hv_is web .hv.ended.reason hibernated
+	no_vm_processes
+	t 0 cocoon vm start web
+	counts web 2
+	hv_is web .hv.state running
+	# Paused or not is kept in mind.
+	t 0 cocoon vm pause web
+	hv_is web .hv.state paused
+	save still web
+	hv_is web .hv.state paused
+	t 0 cocoon vm resume web
+	counts web 3
+}
+
+@test "clones, of clones, of clones, and a fan; the source is gone" {
+	local vm last=web
+
+	run_vm web --nics 2
+	counts web 1
+	write_disk web web
+	for vm in a b c; do
+		save "of-$last" "$last"
+		t 0 cocoon vm clone --name "$vm" "of-$last"
+		t 0 cocoon vm stop --force "$last"
+		t 0 cocoon vm rm "$last"
+		key "$vm" +
+		last=$vm
+	done
+	wait_until 20 said c "count 000004"
+	[ "$(read_disk c)" = web ]
+	own_files c
+	save fan c
+	t 0 cocoon vm clone --name leaf -n 3 fan
+	for vm in 1 2 3; do
+		write_disk "leaf-$vm" "leaf-$vm"
+		for _ in $(seq "$vm"); do
+			key "leaf-$vm" +
+		done
+	done
+	for vm in 1 2 3; do
+		wait_until 20 said "leaf-$vm" "count 00000$((4 + vm))"
+		unsaid "leaf-$vm" "count 00000$((5 + vm))"
+		[ "$(read_disk "leaf-$vm")" = "leaf-$vm" ]
+		own_files "leaf-$vm"
+	done
+	[ "$(hv leaf-1 '.net.nics[0].mac')" != "$(hv leaf-2 '.net.nics[0].mac')" ]
+	# It can be started anew, as itself.
+	t 0 cocoon vm stop --force leaf-1
+	t 0 cocoon vm start leaf-1
+	wait_until 20 greeted leaf-1
+	hv_is leaf-1 '.hv.guest // [] | length' 0
+}
+
+@test "clone: a larger disk, where the version can" {
+	run_vm web --nics 0
+	save one web
+	if at_least 52.0; then
+		t 0 cocoon vm clone --name big --storage 128M one
+		[ "$(stat -Lc %s "$COCOON_ROOT_DIR/vm-name/big/0/cow.raw")" = \
+			134217728 ]
+		counts big 1
+	else
+		t 7 cocoon vm clone --name big --storage 128M one
+		says "--storage"
+		says "v52.0"
+		t 4 cocoon vm inspect big
+	fi
+	t 2 cocoon vm clone --name less --memory 32M one
+	t 7 cocoon vm clone --name more --memory 128M one
+}
+
+@test "a snapshot of another version is refused, with what to do" {
+	run_vm web --nics 0
+	save one web
+	printf '#!/bin/sh\necho "cloud-hypervisor v52.3"\n' >other
+	chmod +x other
+	COCOON_CH_BINARY=$PWD/other t 7 cocoon vm clone --name twin one
+	says "this host has 52.3"
+	says "COCOON_CH_BINARY"
+	messages 1
+}
+
+@test "a state that was changed: restore leaves the VM stopped, as it was" {
+	run_vm web --nics 0
+	counts web 1
+	save one web
+	write_disk web now
+	cp "$snap/state.json" whole
+	chmod u+w "$snap/state.json"
+	jq -c '.snapshots["cpu-manager"] = {}' whole >"$snap/state.json"
+	t 1 cocoon vm restore web one
+	says "it is stopped"
+	no_vm_processes
+	hv_is web .hv.state stopped
+	hv_is web .hv.generation 0
+	[ "$(read_disk web)" = now ]
+	t 1 cocoon vm clone --name twin one
+	t 4 cocoon vm inspect twin
+	t 0 cocoon vm start web
+	wait_until 20 greeted web 2
+}
+
+# at CALL N SIGNAL COMMAND...: sent to cocoon-hv at its N-th such system call.
+# sendmsg: ping, info, pause, snapshot; renameat: its directory, the two files.
+at() {
+	local call=$1 n=$2 signal=$3
+
+	shift 3
+	strace -f -qq -o /dev/null -e trace="$call" \
+		-e inject="$call:signal=$signal:when=$n" "$@"
+}
+
+@test "a capture that is interrupted, or killed: the guest goes on" {
+	local dir
+
+	need strace
+	run_vm web --nics 0 --memory 256M
+	dir=$COCOON_ROOT_DIR/vm-name/web
+	counts web 1
+	run at sendmsg 4 INT cocoon-hv capture web
+	[ "$status" = 1 ]
+	[[ $output == *interrupted* ]]
+	no_capture_left
+	[ ! -e "$dir/0/s" ]
+	counts web 2
+	run at renameat 2 KILL cocoon-hv capture web
+	[ "$status" = 137 ]
+	# Its monitor has seen it.
+	wait_until 20 grep -q '"resumed"' "$dir/events"
+	counts web 3
+	hv_is web .hv.state running
+	t 0 cocoon gc
+	no_capture_left
+	# What is left in the run directory does not disturb the next.
+	[ -e "$dir/0/s/memory-ranges" ]
+	save one web
+	[ ! -e "$dir/0/s" ]
+	# One that is paused stays so.
+	t 0 cocoon vm pause web
+	run at sendmsg 4 KILL cocoon-hv capture web
+	key web +
+	hv_is web .hv.state paused
+	unsaid web "count 000004"
+	t 0 cocoon vm resume web
+	wait_until 20 said web "count 000004"
+}
+
+@test "save: what the VMM has put into the directory is no file of its own" {
+	local dir
+
+	run_vm web --nics 0
+	dir=$COCOON_ROOT_DIR/vm-name/web/0
+	# Of its uid, where the directory is to be: all of it goes.
+	mkdir "$dir/s" && ln -s /etc/passwd "$dir/s/state.json"
+	save one web
+	[ ! -e "$dir/s" ]
+	[ "$(stat -c %F "$snap/state.json")" = "regular file" ]
+	# CPUs that the record does not know of.
+	if [ "$(nproc)" -gt 1 ]; then
+		curl -s --unix-socket "$dir/api.sock" -X PUT \
+			-H 'Content-Type: application/json' \
+			-d '{"desired_vcpus":2}' \
+			http://localhost/api/v1/vm.resize
+		t 5 cocoon snapshot save --name two web
+		says "it has 2 CPUs"
+		no_capture_left
+		hv_is web .hv.state running
+		counts web 1
+	fi
+}
