@@ -118,13 +118,15 @@ int ch_check_load(const struct doc_plan *plan, bool grows, struct err *err)
 	for (size_t i = 0; i < plan->disks.n; i++)
 		if (!strcmp(d[i].role, "cow") && strcmp(d[i].format, "raw"))
 			return err_set(err, ERR_UNSUPPORTED,
-			    "--storage: overlays do not grow on "
-			    "cloud-hypervisor: leave it as it is");
+			    "%s: would be larger than the snapshot's, and "
+			    "overlays do not grow on cloud-hypervisor: clone "
+			    "it without --storage",
+			    d[i].file);
 	if (!ch_can_resize_disk(version_number(plan->version)))
 		return err_set(err, ERR_UNSUPPORTED,
-		    "--storage: disks of a guest that runs do not grow on "
-		    "cloud-hypervisor v%s: leave it as it is, or save on v52.0 "
-		    "or later",
+		    "the writable disk would be larger than the snapshot's, "
+		    "and cloud-hypervisor v%s cannot tell a guest that runs: "
+		    "clone it without --storage; v52.0 and later can",
 		    plan->version);
 	return 0;
 }

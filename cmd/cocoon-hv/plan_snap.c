@@ -57,6 +57,7 @@ struct source {
 	const struct vmm *vmm;
 	const char *label;      /* of the snapshot */
 	struct doc_spec wishes; /* its networks, where some were given */
+	uint64_t had;           /* bytes of its writable disk */
 };
 
 static int bind(
@@ -230,6 +231,14 @@ static void apply(struct source *s, const struct plan_opts *o)
 	}
 }
 
+/* Whether this version can make of it what it shall be now. */
+static int check_load(const struct source *s, struct err *err)
+{
+	if (!s->vmm->check_load)
+		return 0;
+	return s->vmm->check_load(&s->plan, s->spec.storage > s->had, err);
+}
+
 /* What the later stages must know of the snapshot, and no more. */
 static void put_all(struct json_object *doc, struct source *s)
 {
@@ -257,6 +266,8 @@ static int clone(struct call *call, struct json_object *doc, struct source *s,
 	if (o->name && o->count > 1 && strlen(o->name) > 57)
 		return err_set(err, ERR_USAGE,
 		    "vm name \"%s\" is too long to number", o->name);
+	if (check_load(s, err) < 0)
+		return -1;
 	put_all(doc, s);
 	spec_new_vm(doc, o->name, ++*counter, o->count);
 	return 0;
@@ -314,6 +325,8 @@ static int revert(struct json_object *doc, struct source *s,
 		if (!strcmp(d[i].role, "cow"))
 			d[i].size = s->spec.storage;
 	s->plan.privileged = vm.plan.privileged;
+	if (check_load(s, err) < 0)
+		return err_wrap(err, "vm %s", vm.vm.name);
 	put_all(doc, s);
 	jval_set(doc, "vm", jval_ref(jval_get(vm.doc, "vm")));
 	jval_set(doc, "net", jval_ref(jval_get(vm.doc, "net")));
@@ -325,8 +338,6 @@ int plan_snap(struct call *call, struct json_object *doc, struct err *err)
 {
 	const struct plan_opts *o = call->opts;
 	struct source s = {0};
-	uint64_t had;
-	int r;
 
 	if (o->clone && o->revert)
 		return err_set(err, ERR_USAGE,
@@ -334,10 +345,7 @@ int plan_snap(struct call *call, struct json_object *doc, struct err *err)
 	if (bind(doc, &s, err) < 0 || check_wishes(&s, o, err) < 0 ||
 	    point_image(&s, err) < 0 || check_vmm(&s, err) < 0)
 		return -1;
-	had = s.spec.storage;
+	s.had = s.spec.storage;
 	apply(&s, o);
-	r = o->clone ? clone(call, doc, &s, err) : revert(doc, &s, o, err);
-	if (r == 0 && s.vmm->check_load)
-		r = s.vmm->check_load(&s.plan, s.spec.storage > had, err);
-	return r;
+	return o->clone ? clone(call, doc, &s, err) : revert(doc, &s, o, err);
 }

@@ -204,6 +204,12 @@ said_times() { # N VM TEXT
 		says "--storage"
 		says "v52.0"
 		t 4 cocoon vm inspect big
+		# A disk that has grown stays so: then nothing is restored.
+		t 0 cocoon vm stop --force web
+		t 0 cocoon vm resize --storage 128M web
+		t 7 cocoon vm restore web one
+		says "larger than the snapshot's"
+		hv_is web .hv.generation 0
 	fi
 	t 2 cocoon vm clone --name less --memory 32M one
 	t 7 cocoon vm clone --name more --memory 128M one
@@ -283,6 +289,23 @@ at() {
 	unsaid web "count 000004"
 	t 0 cocoon vm resume web
 	wait_until 20 said web "count 000004"
+}
+
+@test "save: a full disk: the guest goes on, nothing is left" {
+	# The store of images is beside it, so that links are copies.
+	mount -t tmpfs -o size=96M,mode=755 tmpfs "$COCOON_ROOT_DIR"
+	cp -a "$BATS_FILE_TMPDIR/mini/store/image" "$COCOON_ROOT_DIR/"
+	run_vm web --nics 0 --memory 128M
+	counts web 1
+	t 1 cocoon snapshot save --name one web
+	says "No space left"
+	messages 1
+	no_capture_left
+	[ ! -e "$COCOON_ROOT_DIR/vm-name/web/0/s" ]
+	hv_is web .hv.state running
+	counts web 2
+	t 0 cocoon vm rm --force web
+	umount "$COCOON_ROOT_DIR"
 }
 
 @test "save: what the VMM has put into the directory is no file of its own" {
