@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # shellcheck disable=SC2016,SC2086
 # Snapshots of the real Cloud Hypervisor, of COCOON_TEST_CH or PATH, with a guest
-# that counts in its memory (tests/double/pvhguest.S).
+# that counts in its memory and on its disk (tests/double/pvhguest.S, pvhdisk.S).
 
 load lib
 load hv
@@ -37,6 +37,7 @@ setup() {
 
 teardown() {
 	net_teardown
+	umount "$COCOON_ROOT_DIR" 2>/dev/null || true
 	close_nodes
 }
 
@@ -51,16 +52,30 @@ at_least() { # VERSION
 		sed -n '1s/.* v//p')" | sort -V | head -n 1)" = "$1" ]
 }
 
-# write_disk VM TEXT, read_disk VM: as a guest would, at its end
-write_disk() {
-	printf %s "$2" | dd of="$COCOON_ROOT_DIR/vm-name/$1/$(hv "$1" \
-		.hv.generation)/cow.raw" bs=1 seek=60000000 conv=notrunc \
-		status=none
+# writes VM: its guest writes what it has counted to its disk.
+writes() {
+	local n
+
+	n=$(lines "$1" wrote)
+	key "$1" W
+	wait_until 20 more_lines "$n" "$1" wrote
 }
 
-read_disk() {
-	dd if="$COCOON_ROOT_DIR/vm-name/$1/$(hv "$1" .hv.generation)/cow.raw" \
-		bs=1 skip=60000000 count=6 status=none | tr -d '\0'
+# reads VM N: its guest finds that there.
+reads() {
+	local n
+
+	n=$(lines "$1" "disk $(printf %06d "$2")")
+	key "$1" R
+	wait_until 20 more_lines "$n" "$1" "disk $(printf %06d "$2")"
+}
+
+lines() { # VM TEXT
+	cocoon vm logs "$1" | tr -d '\r' | grep -cx "$2" || true
+}
+
+more_lines() { # N VM TEXT
+	[ "$(lines "$2" "$3")" -gt "$1" ]
 }
 
 # The disk that a VM writes is in its own directory, and so is all it has open.
@@ -79,7 +94,6 @@ own_files() { # VM
 	run_vm web --memory 128M
 	dir=$COCOON_ROOT_DIR/vm-name/web/0
 	counts web 1
-	write_disk web before
 	save one web
 	counts web 2
 	hv_is web .hv.state running
@@ -100,48 +114,53 @@ layers-1.erofs memory-ranges snap.json state.json" ]
 }
 
 @test "restore: in place, running or stopped; memory and disk are back" {
+	local n
+
 	run_vm web
 	counts web 1
-	write_disk web before
+	writes web
 	save one web
 	counts web 2
-	counts web 3
-	write_disk web after.
+	writes web
+	reads web 2
 	t 0 cocoon vm restore web one
-	counts web 2
-	[ "$(read_disk web)" = before ]
+	reads web 1
 	own_files web
 	hv_is web .hv.state running
-	write_disk web after.
+	n=$(lines web "count 000002")
+	key web +
+	wait_until 20 more_lines "$n" web "count 000002"
+	writes web
 	t 0 cocoon vm stop --force web
 	t 0 cocoon vm restore web one
+	reads web 1
+	n=$(lines web "count 000002")
 	key web +
-	wait_until 20 said_times 3 web "count 000002"
-	[ "$(read_disk web)" = before ]
+	wait_until 20 more_lines "$n" web "count 000002"
 	# The files of the state are not needed any more.
 	[ ! -e "$COCOON_ROOT_DIR/vm-name/web/2/memory-ranges" ]
-	# A reset boots, with what it has: the kernel is there.
+	# A reset boots, with what it has: kernel and disk are there.
+	writes web
 	key web q
 	wait_until 20 greeted web 2
-	counts web 1
+	reads web 2
 	t 0 cocoon vm stop --force web
 	t 0 cocoon vm start web
 	wait_until 20 greeted web 3
-}
-
-said_times() { # N VM TEXT
-	[ "$(cocoon vm logs "$2" | tr -d '\r' | grep -cx "$3")" = "$1" ]
+	reads web 2
 }
 
 @test "hibernate: the VM ends, start wakes it" {
 	run_vm web
 	counts web 1
+	writes web
 	t 0 cocoon vm hibernate web
 	hv_is web .hv.state stopped
 	hv_is web .hv.ended.reason hibernated
 	no_vm_processes
 	t 0 cocoon vm start web
 	counts web 2
+	reads web 1
 	hv_is web .hv.state running
 	# Paused or not is kept in mind.
 	t 0 cocoon vm pause web
@@ -157,30 +176,31 @@ said_times() { # N VM TEXT
 
 	run_vm web --nics 2
 	counts web 1
-	write_disk web web
+	writes web
 	for vm in a b c; do
 		save "of-$last" "$last"
 		t 0 cocoon vm clone --name "$vm" "of-$last"
 		t 0 cocoon vm stop --force "$last"
 		t 0 cocoon vm rm "$last"
 		key "$vm" +
+		reads "$vm" 1
 		last=$vm
 	done
 	wait_until 20 said c "count 000004"
-	[ "$(read_disk c)" = web ]
 	own_files c
 	save fan c
 	t 0 cocoon vm clone --name leaf -n 3 fan
 	for vm in 1 2 3; do
-		write_disk "leaf-$vm" "leaf-$vm"
+		reads "leaf-$vm" 1
 		for _ in $(seq "$vm"); do
 			key "leaf-$vm" +
 		done
+		wait_until 20 said "leaf-$vm" "count 00000$((4 + vm))"
+		writes "leaf-$vm"
 	done
 	for vm in 1 2 3; do
-		wait_until 20 said "leaf-$vm" "count 00000$((4 + vm))"
 		unsaid "leaf-$vm" "count 00000$((5 + vm))"
-		[ "$(read_disk "leaf-$vm")" = "leaf-$vm" ]
+		reads "leaf-$vm" $((4 + vm))
 		own_files "leaf-$vm"
 	done
 	[ "$(hv leaf-1 '.net.nics[0].mac')" != "$(hv leaf-2 '.net.nics[0].mac')" ]
@@ -188,6 +208,7 @@ said_times() { # N VM TEXT
 	t 0 cocoon vm stop --force leaf-1
 	t 0 cocoon vm start leaf-1
 	wait_until 20 greeted leaf-1
+	reads leaf-1 5
 	hv_is leaf-1 '.hv.guest // [] | length' 0
 }
 
@@ -230,7 +251,8 @@ said_times() { # N VM TEXT
 	run_vm web --nics 0
 	counts web 1
 	save one web
-	write_disk web now
+	counts web 2
+	writes web
 	cp "$snap/state.json" whole
 	chmod u+w "$snap/state.json"
 	jq -c '.snapshots["cpu-manager"] = {}' whole >"$snap/state.json"
@@ -239,11 +261,11 @@ said_times() { # N VM TEXT
 	no_vm_processes
 	hv_is web .hv.state stopped
 	hv_is web .hv.generation 0
-	[ "$(read_disk web)" = now ]
 	t 1 cocoon vm clone --name twin one
 	t 4 cocoon vm inspect twin
 	t 0 cocoon vm start web
 	wait_until 20 greeted web 2
+	reads web 2
 }
 
 # at CALL N SIGNAL COMMAND...: sent to cocoon-hv at its N-th such system call.
@@ -304,8 +326,6 @@ at() {
 	[ ! -e "$COCOON_ROOT_DIR/vm-name/web/0/s" ]
 	hv_is web .hv.state running
 	counts web 2
-	t 0 cocoon vm rm --force web
-	umount "$COCOON_ROOT_DIR"
 }
 
 @test "save: what the VMM has put into the directory is no file of its own" {

@@ -4,11 +4,11 @@
  * ELF64 file once objcopy has rewritten it. It greets on the serial port and
  * echoes what it reads, `q` resets the machine, as does Ctrl-Alt-Del, `d`
  * makes it deaf to that, `?` prints the kernel command line, `+` counts: the
- * number is in its memory alone.
+ * number is in its memory alone; `W` and `R` are of pvhdisk.S.
  *
- *     cc -m32 -c -o g.o pvhguest.S
+ *     cc -m32 -c pvhguest.S pvhdisk.S
  *     ld -m elf_i386 -N -Ttext 0x1000000 --section-start=.note.Xen=0x1004000 \
- *         -o g g.o
+ *         -o g pvhguest.o pvhdisk.o
  *     objcopy -I elf32-i386 -O elf64-x86-64 g
  *
  * It runs where KVM interprets all of a guest (kvm_pvm), too: there is no
@@ -25,7 +25,7 @@
 	.long _start
 
 	.text
-	.globl _start
+	.globl _start, puts, digits
 _start:
 	cli
 	cld
@@ -83,6 +83,10 @@ port:	mov $COM + 5, %edx
 	je about
 	cmp $'+', %al
 	je count
+	cmp $'W', %al
+	je write
+	cmp $'R', %al
+	je read
 	call putc
 	jmp port
 
@@ -95,6 +99,10 @@ about:	mov info, %ebx
 	call puts
 	jmp port
 
+write:	call disk_write
+	jmp port
+read:	call disk_read
+	jmp port
 	/* "count N", six digits. */
 count:	incl counter
 	mov counter, %eax
