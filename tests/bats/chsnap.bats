@@ -351,3 +351,52 @@ at() {
 		counts web 1
 	fi
 }
+
+@test "what was resized while it ran is saved, restored and cloned so" {
+	local n
+
+	run_vm web --nics 0 --memory 256M
+	counts web 1
+	t 0 cocoon vm resize --memory 128M web
+	[ "$(nproc)" = 1 ] || t 0 cocoon vm resize --cpu 2 web
+	save one web
+	t 0 cocoon vm restore web one
+	n=$(lines web "count 000002")
+	key web +
+	wait_until 20 more_lines "$n" web "count 000002"
+	t 0 cocoon vm clone --name twin one
+	counts twin 2
+	[ "$(nproc)" = 1 ] || hv_is twin .plan.cpu 2
+	# And what runs of a snapshot can be resized, and saved again.
+	t 0 cocoon vm resize --memory 256M twin
+	if at_least 52.0; then
+		t 0 cocoon vm resize --storage 80M twin
+	fi
+	save two twin
+	t 0 cocoon vm clone --name third two
+	counts third 3
+	writes third
+	reads third 3
+}
+
+@test "save: an overlay is refused before v54, which would lose some of it" {
+	local record
+
+	run_vm web --nics 0
+	record=$COCOON_ROOT_DIR/vm-name/web/vm.json
+	jq -c '(.plan.disks[] | select(.role == "cow").format) = "qcow2"' \
+		"$record" >edited
+	cat edited >"$record"
+	t 7 cocoon snapshot save --name one web
+	says "#8607"
+	says "raw disk"
+	no_capture_left
+	jq -c '.hv.version = "54.0"' edited >"$record"
+	t 0 cocoon snapshot save --name one web
+	# Nor does one grow, of whatever version.
+	printf '#!/bin/sh\necho "cloud-hypervisor v54.0"\n' >other
+	chmod +x other
+	COCOON_CH_BINARY=$PWD/other t 7 cocoon vm clone --storage 1G one
+	says "without --storage"
+	counts web 1
+}
