@@ -16,6 +16,7 @@ load vm-image
 NEEDS="$STORE_NEEDS ping ssh ssh-keygen cpio lz4 docker-registry skopeo
 	dnsmasq /usr/lib/cni/ptp"
 AT=127.0.0.1:5058
+VM=p
 BOOT=240 # seconds at most
 
 environment() {
@@ -67,6 +68,14 @@ networks() {
 	echo $! >"$BATS_FILE_TMPDIR/dnsmasq"
 }
 
+# run_guest NAME IMAGE [OPTION]...
+run_guest() {
+	cocoon vm run --cpu 1 --memory 512M --storage 1G --name "$1" \
+		--network cocoon --network routed --bridge br0 \
+		--network cocoon --user alice --ssh-key-file "$KEY.pub" \
+		"${@:3}" "$2" 2>&1 3>&- | cat
+}
+
 setup_file() {
 	host_netns
 	environment
@@ -79,12 +88,8 @@ setup_file() {
 	rm -rf "$BATS_FILE_TMPDIR/peer"
 	networks
 	ssh-keygen -q -t ed25519 -N '' -f "$KEY"
-	cocoon vm run --cpu 1 --memory 512M --storage 1G --name p --network cocoon \
-		--network routed --bridge br0 --network cocoon \
-		--user alice --ssh-key-file "$KEY.pub" \
-		--password-file <(echo sesame) \
-		--data-disk 'size=64M,name=db,mount=/srv/my db' "$AT/peer:1" \
-		2>&1 3>&- | cat
+	run_guest p "$AT/peer:1" --password-file <(echo sesame) \
+		--data-disk 'size=64M,name=db,mount=/srv/my db'
 	wait_until $BOOT guest true
 }
 
@@ -103,7 +108,7 @@ teardown_file() {
 }
 
 address() {
-	hv p ".net.nics[$1].addresses[0]" | cut -d/ -f1
+	hv "$VM" ".net.nics[$1].addresses[0]" | cut -d/ -f1
 }
 
 guest() {
@@ -114,7 +119,7 @@ guest() {
 
 # What the DHCP server gave to the third NIC.
 leased() {
-	awk -v mac="$(hv p '.net.nics[2].mac')" '$2 == mac { print $3 }' "$LEASES"
+	awk -v mac="$(hv "$VM" '.net.nics[2].mac')" '$2 == mac { print $3 }' "$LEASES"
 }
 
 # As recorded; a NIC with none has one of the DHCP server's.
@@ -122,8 +127,21 @@ same_addresses() {
 	[ -n "$(leased)" ]
 	[ "$(guest ip -j addr show scope global | jq -c '[.[] |
 		[.addr_info[] | select(.local) | "\(.local)/\(.prefixlen)"]]')" = \
-		"$(hv p '[.net.nics[].addresses]' |
+		"$(hv "$VM" '[.net.nics[].addresses]' |
 			jq -c --arg a "$(leased)/24" 'map(. // [$a])')" ]
+}
+
+# all_answer MTU: it is the second NIC's.
+all_answer() {
+	wait_until 30 same_addresses
+	for i in 0 1 3; do
+		ping -c 1 -W 5 "$(address $i)"
+		ping -c 1 -W 5 "$(hv "$VM" ".net.nics[$i].addresses[1]" |
+			cut -d/ -f1)"
+	done
+	ping -c 1 -W 5 "$(leased)"
+	[ "$(guest ip -j link show | jq -c '[.[] | select(.ifname != "lo") |
+		.mtu]')" = "[1500,$1,1500,1500]" ]
 }
 
 @test "the image reads no seed by itself" {
@@ -138,15 +156,7 @@ same_addresses() {
 	[ "$(hv p '.net.nics | map(.backend, .addresses[0], .addresses[1]) |
 		join(" ")')" = \
 		"builtin 10.88.0.2/16 $ula::a58:2/64 cni 10.91.0.2/32 fd00:91::2/128 bridge   builtin 10.88.0.3/16 $ula::a58:3/64" ]
-	wait_until 30 same_addresses
-	for i in 0 1 3; do
-		ping -c 1 -W 5 "$(address $i)"
-		ping -c 1 -W 5 "$(hv p ".net.nics[$i].addresses[1]" |
-			cut -d/ -f1)"
-	done
-	ping -c 1 -W 5 "$(leased)"
-	[ "$(guest ip -j link show | jq -c '[.[] | select(.ifname != "lo") |
-		.mtu]')" = '[1500,1400,1500,1500]' ]
+	all_answer 1400
 }
 
 @test "routes: the first NIC's before the others', IPv6 too, /32 on the link" {
@@ -171,12 +181,36 @@ same_addresses() {
 	guest cat /etc/machine-id >"$BATS_FILE_TMPDIR/machine-id"
 }
 
+# A reboot of the host, and a network that was edited meanwhile.
 @test "a second boot: all of it again, and the same machine-id" {
+	local before
+
+	before=$(hv p '.net.nics[] | .mac, .addresses')
 	t 0 cocoon vm stop p
+	ip netns del "cn-$(hv p .vm.id)"
+	ip link del cocoon0
+	nft delete table inet cocoon0
+	rm -rf "${COCOON_STATE_RUN:?}"/*
+	sed -i 's/1400/1300/' "$COCOON_CNI_CONF_DIR/1.conflist"
 	t 0 cocoon vm start p
 	wait_until $BOOT guest true
-	wait_until 30 same_addresses
+	all_answer 1300
+	[ "$(hv p '.net.nics[] | .mac, .addresses')" = "$before" ]
 	[ "$(guest cat /etc/machine-id)" = \
 		"$(cat "$BATS_FILE_TMPDIR/machine-id")" ]
 	[ "$(guest grep -c 'virtio-db' /etc/fstab)" = 1 ]
+	t 0 cocoon vm rm --force p
+}
+
+@test "an image that reads the seed has the same of these networks" {
+	VM=q
+	cocoon-img import debian "$(vm_image)" >/dev/null
+	run_guest q debian
+	wait_until $BOOT guest true
+	all_answer 1300
+	[ "$(guest ip -j route show default | jq -c '[.[] | [.dev,
+		.gateway, .metric // 0]]')" = '[["eth0","10.88.0.1",0],["eth1","10.91.0.1",1025],["eth2","192.0.2.1",1026],["eth3","10.88.0.1",1027]]' ]
+	guest ls /run/cocoon/hostname
+	[ "$(guest grep -v '^#' /etc/resolv.conf | paste -sd,)" = \
+		"search a.test,nameserver 8.8.8.8,nameserver 1.1.1.1,nameserver 9.9.9.9,options ndots:2" ]
 }
