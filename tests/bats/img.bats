@@ -413,6 +413,30 @@ describe() (
 	[ ! -e /etc/x ]
 }
 
+@test "the root by its names: ., ./, /" {
+	local name
+
+	host_netns
+	bad 3 'layer' <<<'f / x'
+	bad 3 'layer' <<<'l / /etc'
+	mkdir mnt
+	for name in . ./ / //; do
+		rm -rf l
+		layout l <<-EOF
+			layer
+			d $name 750
+			f a x
+		EOF
+		t 0 cocoon-img import x l
+		mount -t erofs -o loop,ro \
+			"$(cocoon-img resolve x | jq -r '.layers[0].path')" mnt ||
+			skip_for "mounting EROFS"
+		[ "$(stat -c %a mnt)" = 750 ]
+		[ "$(cat mnt/a)" = x ]
+		umount mnt
+	done
+}
+
 @test "refused: names that lead elsewhere" {
 	bad 3 '".." in its name' <<<'f ../x'
 	bad 3 '".." in its name' <<<'f a/../x'

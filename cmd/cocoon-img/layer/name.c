@@ -77,7 +77,8 @@ int name_parse(
 	*kind = NAME_PLAIN;
 	if (!raw || !*raw)
 		return refuse(err, raw, "no name");
-	if (*raw == '/')
+	/* "/" alone is how some tools name the root. */
+	if (*raw == '/' && raw[strspn(raw, "/")])
 		return refuse(err, raw, "an absolute name");
 	while (*p) {
 		size_t len = strcspn(p, "/");
