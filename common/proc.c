@@ -109,6 +109,7 @@ static NORETURN void child(const struct proc *p, const char *path, char **env,
     const int std[3], int report)
 {
 	sigset_t none;
+	int exe = -1, e = 0;
 
 	sigemptyset(&none);
 	for (int sig = 1; sig <= 64; sig++)
@@ -131,13 +132,17 @@ static NORETURN void child(const struct proc *p, const char *path, char **env,
 	if (p->cwd_fd >= 0 && fchdir(p->cwd_fd) < 0)
 		child_fail(report, "fchdir", errno);
 	if (p->confine) {
-		int e = p->confine(p->confine_arg);
-
+		exe = open(path, O_PATH | O_CLOEXEC);
+		e = p->confine(p->confine_arg);
 		if (e)
 			child_fail(report, "confine", e);
 	}
 	execve(path, p->argv.v, env);
-	child_fail(report, "exec", errno);
+	/* Whom it became may not pass the directories above: a clone in /root. */
+	e = errno;
+	if (e == EACCES && exe >= 0)
+		execveat(exe, "", p->argv.v, env, AT_EMPTY_PATH);
+	child_fail(report, "exec", e);
 }
 
 /* A copy of fd above 2 and CLOEXEC; -1 stands for /dev/null. */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "confine.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "proc.h"
@@ -121,6 +123,36 @@ static void ids(void)
 	is_denied(&c, "setpriv --reuid 0 true");
 }
 
+/* A program below directories that its uid may not pass. */
+static void out_of_reach(void)
+{
+	AUTO_CONFINE struct confine c;
+	AUTO_PROC struct proc p;
+	AUTO_BUF struct buf out = {0};
+	struct err err = {0};
+	char path[4096], *dir = getcwd(path, sizeof(path) - 8);
+
+	is_int(system("cp /bin/echo prog && chmod 700 . && chmod 755 prog"), 0,
+	    "a program");
+	base(&c, &err);
+	confine_drop(&c, UID, UID);
+	proc_init(&p);
+	strv_addf(&p.argv, "%s/prog", dir ? dir : "");
+	strv_add(&p.argv, "here");
+	is_int(
+	    confine_allow(&c, p.argv.v[0], CONFINE_READ | CONFINE_EXEC, &err),
+	    0, "which landlock lets it read");
+	p.confine = confine_enter;
+	p.confine_arg = &c;
+	is_int(proc_run(&p, NULL, 0, &out, 4096, 20000, &err), 0, "runs: %s",
+	    err.msg);
+	is_str(out.data, "here\n", "and is that one");
+	is_int(chmod("prog", 0700), 0, "its own to others than root");
+	is_int(
+	    proc_run(&p, NULL, 0, &out, 4096, 20000, &err), -1, "does not run");
+	is_int(err.sys, EACCES, "and why: %s", err.msg);
+}
+
 static void limits(void)
 {
 	AUTO_CONFINE struct confine c;
@@ -145,6 +177,7 @@ int main(void)
 		files();
 	else
 		ok(true, "files # skip the kernel has no landlock");
+	out_of_reach();
 	/* The scratch directory is 0700: ids() starts from the root. */
 	if (chdir("/") == 0)
 		ids();
