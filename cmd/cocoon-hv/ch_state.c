@@ -8,7 +8,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,28 +17,16 @@
 #include "disks.h"
 #include "file.h"
 #include "jtext.h"
-#include "live.h"
 
-#define DIR "s" /* in N/; disks_clean knows it */
 #define CONFIG "config.json"
 #define STATE "state.json"
 #define MEMORY "memory-ranges"
 #define API_MS 20000
-#define DUMP_MS 600000 /* of memory, where its size is not known */
-#define SLOW 10000     /* bytes a millisecond: the slowest disk */
 #define MAX_CONFIG ((size_t)1 << 20)
 #define MAX_STATE ((size_t)256 << 20)
 
 const struct vmm_file ch_files[] = {
     {STATE, "state"}, {MEMORY, "memory"}, {NULL, NULL}};
-
-/* For all of the memory, written or read. */
-static int memory_ms(const struct vm *vm)
-{
-	uint64_t ms = API_MS + vm->plan.memory / SLOW;
-
-	return ms > INT_MAX / 2 ? INT_MAX / 2 : (int)ms;
-}
 
 /* Nothing else is done while it writes a dump that nobody waits for any more:
  * then the answer comes late, and the VM is to go on all the same. */
@@ -131,28 +118,6 @@ int ch_check_load(const struct doc_plan *plan, bool grows, struct err *err)
 	return 0;
 }
 
-/*
- * A directory that the VM's uid writes into. It is made where only root is: in
- * N/ it could be exchanged before it is opened.
- */
-static int make_dir(
-    const struct vm *vm, int run_fd, int dir_fd, struct err *err)
-{
-	uid_t uid = live_check(vm->fd, vm->hv.generation).uid;
-	AUTO_FD int fd = -1;
-
-	if (tree_remove(run_fd, DIR, err) < 0)
-		return -1;
-	fd = dir_open(dir_fd, DIR, 0700, err);
-	if (fd < 0)
-		return -1;
-	if (fchown(fd, uid, uid) < 0)
-		return err_sys(err, errno, "%s: chown", DIR);
-	if (renameat(dir_fd, DIR, run_fd, DIR) < 0)
-		return err_sys(err, errno, "%s: rename", DIR);
-	return take_fd(&fd);
-}
-
 /* What the VM is may have changed behind the record's back. */
 static int check_config(const struct vm *vm, int out, struct err *err)
 {
@@ -178,49 +143,27 @@ static int check_config(const struct vm *vm, int out, struct err *err)
 	return 0;
 }
 
-/* Only what is in dir_fd cannot be exchanged any more. */
-static int take_file(int out, const char *name, int dir_fd, struct err *err)
-{
-	AUTO_FD int fd = -1;
-	struct stat st;
-
-	if (renameat(out, name, dir_fd, name) < 0)
-		return err_sys(err, errno, "%s: take over", name);
-	fd = openat(
-	    dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_sys(err, errno, "%s: open", name);
-	if (!S_ISREG(st.st_mode) || st.st_nlink != 1 ||
-	    (st.st_uid != 0 && st.st_uid < SLOT_UID_BASE))
-		return err_set(
-		    err, ERR_UNSUPPORTED, "%s: is no plain file", name);
-	return 0;
-}
-
 static int dump(struct vmm_link *l, const struct vm *vm, int out, int dir_fd,
     struct err *err)
 {
 	AUTO_JSON struct json_object *body = jval_object();
 
-	jval_set_str(body, "destination_url", "file://" DIR);
-	if (ch_put(&l->api, "/api/v1/vm.snapshot", body, memory_ms(vm), err) <
+	jval_set_str(body, "destination_url", "file://" DUMP_DIR);
+	if (ch_put(&l->api, "/api/v1/vm.snapshot", body, dump_ms(vm), err) <
 		0 ||
 	    tool_check(err) < 0 || check_config(vm, out, err) < 0)
 		return -1;
-	for (const struct vmm_file *f = ch_files; f->name; f++)
-		if (take_file(out, f->name, dir_fd, err) < 0)
-			return -1;
-	return 0;
+	return dump_take(ch_files, out, dir_fd, err);
 }
 
 int ch_capture(
     struct vmm_link *l, const struct vm *vm, int dir_fd, struct err *err)
 {
-	AUTO_FD int out = make_dir(vm, l->run_fd, dir_fd, err);
+	AUTO_FD int out = dump_dir(l, vm, dir_fd, err);
 	struct err ignored;
 	int r = out < 0 ? -1 : dump(l, vm, out, dir_fd, err);
 
-	(void)tree_remove(l->run_fd, DIR, &ignored);
+	(void)tree_remove(l->run_fd, DUMP_DIR, &ignored);
 	return r;
 }
 
@@ -239,23 +182,11 @@ static int check_state(int dir_fd, struct err *err)
 	return 0;
 }
 
-/* Its memory is dense in the file: pages of zeros are made holes, which it
- * reads two hundred times as fast. */
 int ch_settle(const struct vm *vm, int dir_fd, struct err *err)
 {
-	AUTO_FD int fd =
-	    openat(dir_fd, MEMORY, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_sys(err, errno, "%s: open", MEMORY);
-	if ((uint64_t)st.st_size != vm->plan.memory)
-		return err_set(err, ERR_FAILED,
-		    "%s: has %lld bytes of the %llu: is the disk full?", MEMORY,
-		    (long long)st.st_size, (unsigned long long)vm->plan.memory);
-	if (check_state(dir_fd, err) < 0)
-		return -1;
-	return file_dig_holes(fd, MEMORY, err);
+	return check_state(dir_fd, err) < 0
+		   ? -1
+		   : dump_settle(vm, dir_fd, MEMORY, err);
 }
 
 static int write_config(const struct vm *vm, int run_fd, struct err *err)
@@ -284,7 +215,7 @@ static int restore(struct vmm_link *l, const struct vm *vm, struct err *err)
 	jval_set_str(body, "source_url", "file://.");
 	if (mode)
 		jval_set_str(body, "memory_restore_mode", mode);
-	return ch_put(&l->api, "/api/v1/vm.restore", body, memory_ms(vm), err);
+	return ch_put(&l->api, "/api/v1/vm.restore", body, dump_ms(vm), err);
 }
 
 /* Files that are smaller than the plan has them. */

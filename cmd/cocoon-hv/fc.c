@@ -200,15 +200,8 @@ static int put(struct vmm_link *l, const char *path, struct json_object *body,
     int timeout_ms, struct err *err)
 {
 	AUTO_JSON struct json_object *owned = body;
-	AUTO_BUF struct buf text = {0};
 
-	jval_print(owned, &text);
-	return rest_request(&l->api,
-	    &(struct rest_call){.method = "PUT",
-		.path = path,
-		.body = text.data,
-		.timeout_ms = timeout_ms},
-	    NULL, err);
+	return fc_request(&l->api, "PUT", path, owned, timeout_ms, err);
 }
 
 static int put_drives(
@@ -247,6 +240,7 @@ static int fc_configure(const struct vm *vm, const struct vmm_fds *fds,
 	unsigned int version = version_number(vm->plan.version);
 
 	(void)fds;
+	l->fresh = true;
 	if (put(l, "/machine-config", machine(vm), timeout_ms, err) < 0 ||
 	    put(l, "/boot-source", boot_source(vm), timeout_ms, err) < 0 ||
 	    put_drives(vm, l, timeout_ms, err) < 0 ||
@@ -285,17 +279,15 @@ static int fc_ready(struct vmm_link *l, int timeout_ms, struct err *err)
 	    NULL, err);
 }
 
-static struct json_object *action(const char *type)
+/* A guest that is paused would not see the keys. */
+static int press(struct vmm_link *l, int timeout_ms, struct err *err)
 {
-	struct json_object *o = jval_object();
+	struct json_object *keys = jval_object();
 
-	jval_set_str(o, "action_type", type);
-	return o;
-}
-
-static int fc_resume(struct vmm_link *l, int timeout_ms, struct err *err)
-{
-	return put(l, "/actions", action("InstanceStart"), timeout_ms, err);
+	jval_set_str(keys, "action_type", "SendCtrlAltDel");
+	if (put(l, "/actions", keys, timeout_ms, err) < 0)
+		return -1;
+	return fc_resume(l, timeout_ms, err);
 }
 
 static int fc_stop(struct vmm_link *l, struct err *err)
@@ -303,7 +295,7 @@ static int fc_stop(struct vmm_link *l, struct err *err)
 	if (l->api.fd < 0 &&
 	    rest_connect(&l->api, l->run_fd, "api.sock", STOP_MS, err) < 0)
 		return -1;
-	return put(l, "/actions", action("SendCtrlAltDel"), STOP_MS, err);
+	return press(l, STOP_MS, err);
 }
 
 static int fc_powerdown(int run_fd, int timeout_ms, struct err *err)
@@ -313,7 +305,7 @@ static int fc_powerdown(int run_fd, int timeout_ms, struct err *err)
 
 	if (rest_connect(&l.api, run_fd, "api.sock", timeout_ms, err) < 0)
 		return -1;
-	r = put(&l, "/actions", action("SendCtrlAltDel"), timeout_ms, err);
+	r = press(&l, timeout_ms, err);
 	rest_close(&l.api);
 	return r;
 }
@@ -358,7 +350,7 @@ const struct vmm vmm_fc = {
     .program = "firecracker",
     .remedy = "put it into PATH, or its path into COCOON_FC_BINARY",
     .console = "ttyS0",
-    .caps = VMM_OCI | VMM_TAP_NAMES | VMM_LOG_FIFO,
+    .caps = VMM_OCI | VMM_TAP_NAMES | VMM_LOG_FIFO | VMM_SNAPSHOT,
     .max_disks = MAX_DEVICES - 2,
     /* It sizes its table of descriptors by this. */
     .max_files = 2048,
@@ -370,7 +362,12 @@ const struct vmm vmm_fc = {
     .ready = fc_ready,
     .configure = fc_configure,
     .resume = fc_resume,
+    .pause = fc_pause,
     .stop = fc_stop,
     .reason = fc_reason,
+    .capture = fc_capture,
+    .settle = fc_settle,
+    .load = fc_load,
+    .files = fc_files,
     .powerdown = fc_powerdown,
 };

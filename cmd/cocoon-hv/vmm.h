@@ -167,6 +167,36 @@ void doctor_windows(struct call *call);
 /* A word as the shell reads it back. */
 void script_quote(const char *word, struct buf *out);
 
+/*
+ * dump.c: what a VMM writes of a VM that is saved. dump_dir: the directory
+ * DUMP_DIR in N/, which is its uid's, as a descriptor; the caller removes it.
+ * dump_take renames `files` from there into dir_fd, and refuses what is no plain
+ * file. dump_settle: as vmm.settle; `memory` is as large as the VM's memory,
+ * byte for byte, and pages of zeros become holes, which are read much faster.
+ * dump_ms: for all of the memory, written or read.
+ */
+#define DUMP_DIR "s"   /* disks_clean knows it */
+#define DUMP_MS 600000 /* where the size of the memory is not known */
+int dump_ms(const struct vm *vm);
+int dump_dir(
+    struct vmm_link *l, const struct vm *vm, int dir_fd, struct err *err);
+int dump_take(
+    const struct vmm_file *files, int out, int dir_fd, struct err *err);
+int dump_settle(
+    const struct vm *vm, int dir_fd, const char *memory, struct err *err);
+
+/* fc_state.c */
+int fc_request(struct rest *api, const char *method, const char *path,
+    const struct json_object *body, int timeout_ms, struct err *err);
+extern const struct vmm_file fc_files[];
+int fc_resume(struct vmm_link *l, int timeout_ms, struct err *err);
+int fc_pause(struct vmm_link *l, int timeout_ms, struct err *err);
+int fc_capture(
+    struct vmm_link *l, const struct vm *vm, int dir_fd, struct err *err);
+int fc_settle(const struct vm *vm, int dir_fd, struct err *err);
+int fc_load(struct vmm_link *l, const struct vm *vm, const struct vmm_fds *fds,
+    struct err *err);
+
 /* qemu_state.c */
 int qemu_resume(struct vmm_link *l, int timeout_ms, struct err *err);
 int qemu_capture(

@@ -6,7 +6,9 @@
 
 load lib
 load hv
+load saves
 
+BACKEND=ch STATE=state.json MEMORY=memory-ranges
 CH=${COCOON_TEST_CH:-$(command -v cloud-hypervisor || true)}
 
 setup_file() {
@@ -41,17 +43,6 @@ teardown() {
 	close_nodes
 }
 
-# run_vm NAME [OPTION]...: by the dispatcher, up.
-run_vm() {
-	t 0 cocoon vm run $SMALL --backend ch --name "$@" mini
-	wait_until 20 greeted "$1"
-}
-
-at_least() { # VERSION
-	[ "$(printf '%s\n' "$1" "$("$CH" --version |
-		sed -n '1s/.* v//p')" | sort -V | head -n 1)" = "$1" ]
-}
-
 # writes VM: its guest writes what it has counted to its disk.
 writes() {
 	local n
@@ -70,75 +61,17 @@ reads() {
 	wait_until 20 more_lines "$n" "$1" "disk $(printf %06d "$2")"
 }
 
-lines() { # VM TEXT
-	cocoon vm logs "$1" | tr -d '\r' | grep -cx "$2" || true
-}
-
-more_lines() { # N VM TEXT
-	[ "$(lines "$2" "$3")" -gt "$1" ]
-}
-
-# The disk that a VM writes is in its own directory, and so is all it has open.
-own_files() { # VM
-	local dir
-
-	dir=$(readlink -f "$COCOON_ROOT_DIR/vm-name/$1")
-	find "/proc/$(vm_pid "$1")/fd" -type l -printf '%l\n' >open-files
-	grep -qx "$dir/$(hv "$1" .hv.generation)/cow.raw" open-files &&
-		! grep "^$COCOON_ROOT_DIR" open-files | grep -v "^$dir/"
+at_least() { # VERSION
+	[ "$(printf '%s\n' "$1" "$("$CH" --version |
+		sed -n '1s/.* v//p')" | sort -V | head -n 1)" = "$1" ]
 }
 
 @test "save: what is kept, what it costs; the guest goes on" {
-	local dir
-
-	run_vm web --memory 128M
-	dir=$COCOON_ROOT_DIR/vm-name/web/0
-	counts web 1
-	save one web
-	counts web 2
-	hv_is web .hv.state running
-	no_capture_left
-	[ "$(ls "$snap" | xargs)" = "cow.raw initrd kernel layers-0.erofs \
-layers-1.erofs memory-ranges snap.json state.json" ]
-	[ -z "$(find "$snap" ! -user root -o -perm /077 ! -perm 444)" ]
-	# Its memory, of which the file has what is not zero.
-	[ "$(stat -c %s "$snap/memory-ranges")" = 134217728 ]
-	[ "$(stat -c %b "$snap/memory-ranges")" -lt 8192 ]
-	# Nothing of it stays in the run directory, nor of this host in it.
-	[ ! -e "$dir/s" ] && [ ! -e "$dir/config.json" ]
-	[ "$(grep -c "$COCOON_ROOT_DIR" "$snap/state.json")" = 0 ]
-	t 0 cocoon snapshot inspect one
-	[ "$(field "$output" '.backend + " " + .version')" = \
-		"ch $(hv web .hv.version)" ]
-	t 0 cocoon snapshot verify one
+	saves_keep
 }
 
 @test "restore: in place, running or stopped; memory and disk are back" {
-	local n
-
-	run_vm web
-	counts web 1
-	writes web
-	save one web
-	counts web 2
-	writes web
-	reads web 2
-	t 0 cocoon vm restore web one
-	reads web 1
-	own_files web
-	hv_is web .hv.state running
-	n=$(lines web "count 000002")
-	key web +
-	wait_until 20 more_lines "$n" web "count 000002"
-	writes web
-	t 0 cocoon vm stop --force web
-	t 0 cocoon vm restore web one
-	reads web 1
-	n=$(lines web "count 000002")
-	key web +
-	wait_until 20 more_lines "$n" web "count 000002"
-	# The files of the state are not needed any more.
-	[ ! -e "$COCOON_ROOT_DIR/vm-name/web/2/memory-ranges" ]
+	saves_restore
 	# A reset boots, with what it has: kernel and disk are there.
 	writes web
 	key web q
@@ -151,65 +84,11 @@ layers-1.erofs memory-ranges snap.json state.json" ]
 }
 
 @test "hibernate: the VM ends, start wakes it" {
-	run_vm web
-	counts web 1
-	writes web
-	t 0 cocoon vm hibernate web
-	hv_is web .hv.state stopped
-	hv_is web .hv.ended.reason hibernated
-	no_vm_processes
-	t 0 cocoon vm start web
-	counts web 2
-	reads web 1
-	hv_is web .hv.state running
-	# Paused or not is kept in mind.
-	t 0 cocoon vm pause web
-	hv_is web .hv.state paused
-	save still web
-	hv_is web .hv.state paused
-	t 0 cocoon vm resume web
-	counts web 3
+	saves_hibernate
 }
 
 @test "clones, of clones, of clones, and a fan; the source is gone" {
-	local vm last=web
-
-	run_vm web --nics 2
-	counts web 1
-	writes web
-	for vm in a b c; do
-		save "of-$last" "$last"
-		t 0 cocoon vm clone --name "$vm" "of-$last"
-		t 0 cocoon vm stop --force "$last"
-		t 0 cocoon vm rm "$last"
-		key "$vm" +
-		reads "$vm" 1
-		last=$vm
-	done
-	wait_until 20 said c "count 000004"
-	own_files c
-	save fan c
-	t 0 cocoon vm clone --name leaf -n 3 fan
-	for vm in 1 2 3; do
-		reads "leaf-$vm" 1
-		for _ in $(seq "$vm"); do
-			key "leaf-$vm" +
-		done
-		wait_until 20 said "leaf-$vm" "count 00000$((4 + vm))"
-		writes "leaf-$vm"
-	done
-	for vm in 1 2 3; do
-		unsaid "leaf-$vm" "count 00000$((5 + vm))"
-		reads "leaf-$vm" $((4 + vm))
-		own_files "leaf-$vm"
-	done
-	[ "$(hv leaf-1 '.net.nics[0].mac')" != "$(hv leaf-2 '.net.nics[0].mac')" ]
-	# It can be started anew, as itself.
-	t 0 cocoon vm stop --force leaf-1
-	t 0 cocoon vm start leaf-1
-	wait_until 20 greeted leaf-1
-	reads leaf-1 5
-	hv_is leaf-1 '.hv.guest // [] | length' 0
+	saves_clones
 }
 
 @test "clone: a larger disk, where the version can" {
@@ -237,80 +116,20 @@ layers-1.erofs memory-ranges snap.json state.json" ]
 }
 
 @test "a snapshot of another version is refused, with what to do" {
-	run_vm web --nics 0
-	save one web
-	printf '#!/bin/sh\necho "cloud-hypervisor v52.3"\n' >other
-	chmod +x other
-	COCOON_CH_BINARY=$PWD/other t 7 cocoon vm clone --name twin one
-	says "this host has 52.3"
-	says "COCOON_CH_BINARY"
-	messages 1
+	saves_version COCOON_CH_BINARY "cloud-hypervisor v52.3"
+}
+
+damage() {
+	cp "$snap/state.json" whole
+	jq -c '.snapshots["cpu-manager"] = {}' whole >"$snap/state.json"
 }
 
 @test "a state that was changed: restore leaves the VM stopped, as it was" {
-	run_vm web --nics 0
-	counts web 1
-	save one web
-	counts web 2
-	writes web
-	cp "$snap/state.json" whole
-	chmod u+w "$snap/state.json"
-	jq -c '.snapshots["cpu-manager"] = {}' whole >"$snap/state.json"
-	t 1 cocoon vm restore web one
-	says "it is stopped"
-	no_vm_processes
-	hv_is web .hv.state stopped
-	hv_is web .hv.generation 0
-	t 1 cocoon vm clone --name twin one
-	t 4 cocoon vm inspect twin
-	t 0 cocoon vm start web
-	wait_until 20 greeted web 2
-	reads web 2
-}
-
-# at CALL N SIGNAL COMMAND...: sent to cocoon-hv at its N-th such system call.
-# sendmsg: ping, info, pause, snapshot; renameat: its directory, the two files.
-at() {
-	local call=$1 n=$2 signal=$3
-
-	shift 3
-	strace -f -qq -o /dev/null -e trace="$call" \
-		-e inject="$call:signal=$signal:when=$n" "$@"
+	saves_damaged damage
 }
 
 @test "a capture that is interrupted, or killed: the guest goes on" {
-	local dir
-
-	need strace
-	run_vm web --nics 0 --memory 256M
-	dir=$COCOON_ROOT_DIR/vm-name/web
-	counts web 1
-	run at sendmsg 4 INT cocoon-hv capture web
-	[ "$status" = 1 ]
-	[[ $output == *interrupted* ]]
-	no_capture_left
-	[ ! -e "$dir/0/s" ]
-	counts web 2
-	run at renameat 2 KILL cocoon-hv capture web
-	[ "$status" = 137 ]
-	# Its monitor has seen it.
-	wait_until 20 grep -q '"resumed"' "$dir/events"
-	counts web 3
-	hv_is web .hv.state running
-	t 0 cocoon gc
-	no_capture_left
-	# What is left in the run directory does not disturb the next.
-	[ -e "$dir/0/s/memory-ranges" ]
-	save one web
-	[ ! -e "$dir/0/s" ]
-	# One that is paused stays so.
-	t 0 cocoon vm pause web
-	run at sendmsg 4 KILL cocoon-hv capture web
-	key web +
-	hv_is web .hv.state paused
-	unsaid web "count 000004"
-	t 0 cocoon vm resume web
-	wait_until 20 said web "count 000004"
+	saves_interrupted
 }
 
 @test "save: a full disk: the guest goes on, nothing is left" {
@@ -331,13 +150,8 @@ at() {
 @test "save: what the VMM has put into the directory is no file of its own" {
 	local dir
 
-	run_vm web --nics 0
+	saves_foreign
 	dir=$COCOON_ROOT_DIR/vm-name/web/0
-	# Of its uid, where the directory is to be: all of it goes.
-	mkdir "$dir/s" && ln -s /etc/passwd "$dir/s/state.json"
-	save one web
-	[ ! -e "$dir/s" ]
-	[ "$(stat -c %F "$snap/state.json")" = "regular file" ]
 	# CPUs that the record does not know of.
 	if [ "$(nproc)" -gt 1 ]; then
 		curl -s --unix-socket "$dir/api.sock" -X PUT \

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Snapshots of Firecracker: the state of its devices in one file, the memory,
+ * byte for byte, in another, which is mapped where it is loaded: clones share
+ * what they have not written. The state names disks and taps as the VM was told
+ * them, relative to N/ and by names that are the same in every VM's namespace,
+ * so nothing in it is rewritten.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "file.h"
+#include "vmm.h"
+
+#define STATE "vmstate"
+#define MEMORY "mem"
+#define API_MS 20000
+
+const struct vmm_file fc_files[] = {
+    {STATE, "state"}, {MEMORY, "memory"}, {NULL, NULL}};
+
+int fc_request(struct rest *api, const char *method, const char *path,
+    const struct json_object *body, int timeout_ms, struct err *err)
+{
+	AUTO_BUF struct buf text = {0};
+
+	jval_print(body, &text);
+	return rest_request(api,
+	    &(struct rest_call){.method = method,
+		.path = path,
+		.body = text.data,
+		.timeout_ms = timeout_ms},
+	    NULL, err);
+}
+
+static int set_state(
+    struct vmm_link *l, const char *state, int timeout_ms, struct err *err)
+{
+	AUTO_JSON struct json_object *body = jval_object();
+
+	jval_set_str(body, "state", state);
+	return fc_request(&l->api, "PATCH", "/vm", body, timeout_ms, err);
+}
+
+/* Nothing else is answered while it writes a dump that nobody waits for any
+ * more, and the VM is to go on all the same. One that runs goes on running. */
+int fc_resume(struct vmm_link *l, int timeout_ms, struct err *err)
+{
+	AUTO_JSON struct json_object *body = jval_object();
+
+	if (!l->fresh)
+		return set_state(l, "Resumed", DUMP_MS, err);
+	l->fresh = false;
+	jval_set_str(body, "action_type", "InstanceStart");
+	return fc_request(&l->api, "PUT", "/actions", body, timeout_ms, err);
+}
+
+int fc_pause(struct vmm_link *l, int timeout_ms, struct err *err)
+{
+	return set_state(l, "Paused", timeout_ms, err);
+}
+
+static int dump(struct vmm_link *l, const struct vm *vm, int out, int dir_fd,
+    struct err *err)
+{
+	AUTO_JSON struct json_object *body = jval_object();
+
+	/* Diff has less to write, but not of a VM that was itself loaded. */
+	jval_set_str(body, "snapshot_type", "Full");
+	jval_set_str(body, "snapshot_path", DUMP_DIR "/" STATE);
+	jval_set_str(body, "mem_file_path", DUMP_DIR "/" MEMORY);
+	if (fc_request(&l->api, "PUT", "/snapshot/create", body, dump_ms(vm),
+		err) < 0 ||
+	    tool_check(err) < 0)
+		return -1;
+	return dump_take(fc_files, out, dir_fd, err);
+}
+
+int fc_capture(
+    struct vmm_link *l, const struct vm *vm, int dir_fd, struct err *err)
+{
+	AUTO_FD int out = dump_dir(l, vm, dir_fd, err);
+	struct err ignored;
+	int r = out < 0 ? -1 : dump(l, vm, out, dir_fd, err);
+
+	(void)tree_remove(l->run_fd, DUMP_DIR, &ignored);
+	return r;
+}
+
+int fc_settle(const struct vm *vm, int dir_fd, struct err *err)
+{
+	return dump_settle(vm, dir_fd, MEMORY, err);
+}
+
+static int grow(
+    struct vmm_link *l, const struct doc_disk *d, size_t i, struct err *err)
+{
+	AUTO_JSON struct json_object *body = jval_object();
+	AUTO_FREE char *id = xasprintf("disk%zu", i);
+	AUTO_FREE char *path = xasprintf("/drives/%s", id);
+	AUTO_FD int fd =
+	    openat(l->run_fd, d->file, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_sys(err, errno, "%s: open", d->file);
+	if ((uint64_t)st.st_size >= d->size)
+		return 0;
+	if (ftruncate(fd, (off_t)d->size) < 0)
+		return err_sys(err, errno, "%s: grow", d->file);
+	jval_set_str(body, "drive_id", id);
+	jval_set_str(body, "path_on_host", d->file);
+	if (fc_request(&l->api, "PATCH", path, body, API_MS, err) < 0)
+		return err_wrap(err, "%s", d->file);
+	return 0;
+}
+
+static int restore(struct vmm_link *l, const struct vm *vm, struct err *err)
+{
+	AUTO_JSON struct json_object *body = jval_object();
+	struct json_object *memory = jval_object();
+
+	jval_set_str(memory, "backend_type", "File");
+	jval_set_str(memory, "backend_path", MEMORY);
+	jval_set_str(body, "snapshot_path", STATE);
+	jval_set(body, "mem_backend", memory);
+	return fc_request(
+	    &l->api, "PUT", "/snapshot/load", body, dump_ms(vm), err);
+}
+
+int fc_load(struct vmm_link *l, const struct vm *vm, const struct vmm_fds *fds,
+    struct err *err)
+{
+	const struct doc_disk *d = vm->plan.disks.v;
+	int r = restore(l, vm, err);
+
+	(void)fds;
+	/* Read, or mapped. */
+	for (const struct vmm_file *f = fc_files; f->name; f++)
+		(void)unlinkat(l->run_fd, f->name, 0);
+	for (size_t i = 0; r == 0 && i < vm->plan.disks.n; i++)
+		if (!d[i].ro)
+			r = grow(l, &d[i], i, err);
+	return r;
+}

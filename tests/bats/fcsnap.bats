@@ -1,0 +1,122 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# shellcheck disable=SC2016,SC2086
+# Snapshots of the real Firecracker, of COCOON_TEST_FC or PATH, with a guest
+# that counts in its memory (tests/double/pvhguest.S).
+
+load lib
+load hv
+load saves
+
+BACKEND=fc STATE=vmstate MEMORY=mem
+FC=${COCOON_TEST_FC:-$(command -v firecracker || true)}
+
+setup_file() {
+	host_netns
+	have $STORE_NEEDS objcopy || return 0
+	mini_build
+	pvh_build
+	cp "$BATS_FILE_TMPDIR/mini/pvh" "$BATS_FILE_TMPDIR/mini/kernel"
+	mini_store
+}
+
+setup() {
+	host_netns
+	need $STORE_NEEDS objcopy
+	[ -n "$FC" ] ||
+		skip_for "COCOON_TEST_FC or a firecracker in PATH is missing"
+	need /dev/kvm /dev/net/tun
+	setup_root
+	mini_setup
+	mini_store_setup
+	cd "$BATS_TEST_TMPDIR"
+	export COCOON_FC_BINARY=$FC COCOON_KVM=yes
+	open_nodes 0666
+}
+
+# As a guest would, at the end of the disk: it has no driver for Firecracker's.
+writes() {
+	printf %06d "$2" | dd of="$(cow "$1")" bs=1 seek=60000000 \
+		conv=notrunc status=none
+}
+
+reads() {
+	[ "$(dd if="$(cow "$1")" bs=1 skip=60000000 count=6 status=none)" = \
+		"$(printf %06d "$2")" ]
+}
+
+cow() {
+	echo "$COCOON_ROOT_DIR/vm-name/$1/$(hv "$1" .hv.generation)/cow.raw"
+}
+
+teardown() {
+	net_teardown
+	close_nodes
+}
+
+@test "save: what is kept, what it costs; the guest goes on" {
+	saves_keep
+}
+
+@test "restore: in place, running or stopped; memory and disk are back" {
+	saves_restore
+	# A reset is an end, and it boots with what it has: the kernel is there.
+	key web q
+	wait_until 20 hv_is web .hv.state stopped
+	t 0 cocoon vm start web
+	wait_until 20 greeted web 2
+	counts web 1
+}
+
+@test "hibernate: the VM ends, start wakes it" {
+	saves_hibernate
+}
+
+@test "clones, of clones, of clones, and a fan; the source is gone" {
+	saves_clones
+}
+
+@test "clone: a larger disk" {
+	run_vm web --nics 0
+	save one web
+	t 0 cocoon vm clone --name big --storage 128M one
+	[ "$(stat -Lc %s "$COCOON_ROOT_DIR/vm-name/big/0/cow.raw")" = \
+		134217728 ]
+	counts big 1
+	t 2 cocoon vm clone --name less --memory 32M one
+	t 7 cocoon vm clone --name more --memory 128M one
+}
+
+@test "clones share the memory that they have not written" {
+	local map
+
+	run_vm web --nics 0
+	save one web
+	t 0 cocoon vm clone --name leaf -n 2 one
+	# One file, of the snapshot, mapped by both.
+	for vm in 1 2; do
+		map=$(awk '$6 ~ /mem$/ { print $4, $5 }' \
+			"/proc/$(vm_pid "leaf-$vm")/maps" | sort -u)
+		[ "${map#* }" = "$(stat -c %i "$snap/mem")" ]
+	done
+}
+
+@test "a snapshot of another version is refused, with what to do" {
+	saves_version COCOON_FC_BINARY "Firecracker v1.15.9"
+}
+
+damage() {
+	printf x | dd of="$snap/vmstate" bs=1 seek=100 conv=notrunc status=none
+}
+
+@test "a state that was changed: restore leaves the VM stopped, as it was" {
+	saves_damaged damage
+}
+
+@test "a capture that is interrupted, or killed: the guest goes on" {
+	saves_interrupted
+}
+
+@test "save: what the VMM has put into the directory is no file of its own" {
+	saves_foreign
+}
