@@ -4,22 +4,25 @@
 
 #include "hint.h"
 #include "log.h"
+#include "texts.h"
 
-static int bind(const struct json_object *doc, struct hint *h, struct err *err)
+int hint_bind(const struct json_object *doc, struct hint *h, struct err *err)
 {
 	if (doc_bind(doc, "vm", &doc_vm_table, &h->vm, err) < 0 ||
 	    doc_bind(doc, "spec", &doc_spec_table, &h->spec, err) < 0 ||
 	    doc_bind(doc, "image", &doc_image_table, &h->image, err) < 0 ||
 	    doc_bind(doc, "plan", &doc_plan_table, &h->plan, err) < 0 ||
 	    doc_bind_optional(doc, "net", &doc_net_table, &h->net, err) < 0 ||
-	    doc_bind_optional(doc, "boot", &doc_boot_table, &h->boot, err) < 0)
+	    doc_bind_optional(doc, "boot", &doc_boot_table, &h->boot, err) <
+		0 ||
+	    doc_bind_optional(doc, "hv", &doc_hv_table, &h->hv, err) < 0)
 		return -1;
 	h->oci = !strcmp(h->image.type, "oci");
 	return 0;
 }
 
 /* A VM's name may have characters that a host name must not. */
-static void make_hostname(struct hint *h)
+void hint_hostname(struct hint *h)
 {
 	size_t n = strlen(h->vm.name);
 
@@ -79,7 +82,7 @@ int boot_filter(struct call *call, struct json_object *doc, struct err *err)
 	struct hint h = {0};
 	bool first = !jval_get(doc, "boot");
 
-	if (login_read(o, err) < 0 || bind(doc, &h, err) < 0)
+	if (login_read(o, err) < 0 || hint_bind(doc, &h, err) < 0)
 		return -1;
 	if (h.spec.windows) {
 		/* Nothing in it reads a Linux command line or a seed. */
@@ -88,9 +91,9 @@ int boot_filter(struct call *call, struct json_object *doc, struct err *err)
 		return 0;
 	}
 	login_apply(o, &h);
-	if (hint_check(&h, err) < 0)
+	if (hint_check(&h, err) < 0 || hint_check_login(&h.boot, err) < 0)
 		return -1;
-	make_hostname(&h);
+	hint_hostname(&h);
 	if (build(&h, doc, err) < 0)
 		return -1;
 	if (first)

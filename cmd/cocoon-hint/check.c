@@ -147,7 +147,7 @@ static int check_disk(
 	return 0;
 }
 
-static int check_login(const struct doc_boot *b, struct err *err)
+int hint_check_login(const struct doc_boot *b, struct err *err)
 {
 	const char *hash = b->password_hash;
 
@@ -165,6 +165,22 @@ static int check_login(const struct doc_boot *b, struct err *err)
 		if (!valid_key_line(b->keys.v[i]))
 			return err_set(err, ERR_INPUT,
 			    ".boot.keys[%zu]: not a public key line", i);
+	return 0;
+}
+
+/* What a clone believes of its NICs. */
+static int check_guest(const struct hint *h, struct err *err)
+{
+	const struct doc_guest *g = h->hv.guest.v;
+
+	if (g && h->hv.guest.n != h->net.nics.n)
+		return err_set(err, ERR_INPUT,
+		    ".hv.guest: has %zu NICs, and .net %zu", h->hv.guest.n,
+		    h->net.nics.n);
+	for (size_t i = 0; i < h->hv.guest.n; i++)
+		if (!valid_mac(g[i].mac))
+			return bad(
+			    err, ".hv.guest[].mac", g[i].mac, "a MAC address");
 	return 0;
 }
 
@@ -191,7 +207,7 @@ int hint_check(struct hint *h, struct err *err)
 		if (check_nic(hint_nic(h, i), at, err) < 0)
 			return -1;
 	}
-	if (check_ips(&h->spec.dns, false, ".spec.dns", err) < 0)
-		return -1;
-	return check_login(&h->boot, err);
+	return check_ips(&h->spec.dns, false, ".spec.dns", err) < 0
+		   ? -1
+		   : check_guest(h, err);
 }

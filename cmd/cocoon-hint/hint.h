@@ -47,6 +47,7 @@ struct hint {
 	struct doc_image image;
 	struct doc_plan plan;
 	struct doc_net net;
+	struct doc_hv hv;
 	struct doc_boot boot; /* login of the answer; borrowed strings */
 	char hostname[64];
 	bool oci;
@@ -60,8 +61,13 @@ int doctor_run(struct call *call, struct err *err);
 int login_read(struct boot_opts *o, struct err *err);
 void login_apply(const struct boot_opts *o, struct hint *h);
 
+/* boot.c: .net, .boot and .hv need not be there. */
+int hint_bind(const struct json_object *doc, struct hint *h, struct err *err);
+void hint_hostname(struct hint *h);
+
 /* check.c: every value that ends up in a text for the guest. ERR_INPUT. */
 int hint_check(struct hint *h, struct err *err);
+int hint_check_login(const struct doc_boot *b, struct err *err);
 bool valid_user(const char *s);
 /* A line of authorized_keys that begins with a key type. */
 bool valid_key_line(const char *s);
@@ -74,17 +80,6 @@ void disk_device(const struct hint *h, size_t i, struct buf *out);
 /* The device as a path; appended. */
 void disk_path(const struct hint *h, size_t i, struct buf *out);
 bool disk_is_mounted(const struct doc_disk *d);
-
-/* seed.c, netconf.c, script.c: the texts of the seed. */
-void seed_meta_data(const struct hint *h, struct buf *out);
-/* userdata.c: the file of --user-data; what seed_user_data made, and that. */
-int user_data_read(const char *file, char **out, struct err *err);
-void user_data_merge(
-    const struct hint *h, const struct buf *ours, struct buf *out);
-void seed_user_data(const struct hint *h, struct buf *out);
-void seed_network_config(const struct hint *h, struct buf *out);
-void seed_cocoon_conf(const struct hint *h, struct buf *out);
-void seed_script(const struct hint *h, struct buf *out);
 
 static inline const struct doc_disk *hint_disk(const struct hint *h, size_t i)
 {

@@ -8,6 +8,7 @@
 #include "hint.h"
 #include "log.h"
 #include "text.h"
+#include "texts.h"
 
 #define MAX_FILE ((size_t)1 << 20)
 

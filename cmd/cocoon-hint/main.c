@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "hint.h"
+#include "clone.h"
 
 #define OPT(m, n, k, meta, h)                                               \
 	{                                                                   \
@@ -37,13 +37,33 @@ static const struct verb boot = {
     .filter = boot_filter,
 };
 
+static const struct clone_opts clone_defaults = {.format = "text"};
+static const struct opt clone_options[] = {
+    {.name = "format",
+	.kind = OPT_ENUM,
+	.letter = 'o',
+	.metavar = "text|script|json",
+	.offset = offsetof(struct clone_opts, format),
+	.help = "for people, for a shell, for programs"},
+};
+
+static const struct verb clone = {
+    .name = "clone",
+    .summary = "says what a cloned guest runs to become itself",
+    .defaults = &clone_defaults,
+    .opts = clone_options,
+    .n_opts = ARRAY_LEN(clone_options),
+    .opts_size = sizeof(struct clone_opts),
+    .filter = clone_filter,
+};
+
 static const struct verb doctor = {
     .name = "doctor",
     .summary = "checks what this tool needs of the host",
     .run = doctor_run,
 };
 
-static const struct verb *const verbs[] = {&boot, &doctor, NULL};
+static const struct verb *const verbs[] = {&boot, &clone, &doctor, NULL};
 
 int main(int argc, char **argv)
 {

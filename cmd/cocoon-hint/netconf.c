@@ -11,6 +11,7 @@
 #include "ip.h"
 #include "route.h"
 #include "text.h"
+#include "texts.h"
 
 static void add_list(
     struct buf *out, const char *indent, const char *key, const struct jstrs *l)

@@ -10,6 +10,7 @@
 
 #include "account.h"
 #include "route.h"
+#include "texts.h"
 
 /* The charsets of what goes in here leave nothing that ends such a text. */
 #define HERE "COCOON_END"

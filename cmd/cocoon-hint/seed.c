@@ -8,6 +8,7 @@
 #include "hint.h"
 #include "route.h"
 #include "text.h"
+#include "texts.h"
 
 /* "KEY VALUE-IN-QUOTES" as a line. */
 static void yaml_line(struct buf *out, const char *key, const char *value)

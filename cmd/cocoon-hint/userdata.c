@@ -10,6 +10,7 @@
 
 #include "file.h"
 #include "hint.h"
+#include "texts.h"
 
 #define MAX_USER_DATA ((size_t)512 << 10)
 

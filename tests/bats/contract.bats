@@ -25,6 +25,7 @@ cocoon-net check
 cocoon-snap add +
 cocoon-img resolve +
 cocoon-hint boot +
+cocoon-hint clone
 '
 GLOBALS='help version verbose quiet'
 ERR6='{"v":1,"vm":{"id":"ABCDEFGHIJKLMNOPQRSTUVWX27"},"x":[1.50,"\u00fc/"],"error":{"code":6,"kind":"timeout","tool":"sooner","message":"no"}}'

@@ -684,3 +684,66 @@ x 0
 	[ -n "$want" ]
 	[ "$got" = "$want" ]
 }
+
+# ---- clone ----
+
+# A clone with two NICs, the second one by DHCP.
+CLONE='.vm.name = "twin_1" | .spec.nics = 2
+	| .net = {nics: [nic(5) + {addresses: ["10.0.0.5/24", "fd00::5/64"],
+		gateways: ["10.0.0.1", "fd00::1"], dns: ["10.0.0.1"]}, nic(6)]}
+	| .hv = {generation: 0, guest: [
+		{mac: "02:00:00:00:00:01", addresses: ["10.0.0.4/24"]},
+		{mac: "02:00:00:00:00:02"}]}'
+
+@test "clone: a script of its own values, for any shell" {
+	t 0 eval 'doc 1 "$CLONE" | cocoon-hint clone -o script'
+	sh -n - <<<"$output"
+	if have shellcheck; then
+		shellcheck -s sh - <<<"$output"
+	fi
+	grep -qx 'echo twin-1 >/etc/hostname' <<<"$output"
+	grep -qx 'nic0=$(device 02:00:00:00:00:01 02:00:00:00:00:05)' <<<"$output"
+	grep -qx 'nic1=$(device 02:00:00:00:00:02 02:00:00:00:00:06)' <<<"$output"
+	grep -qx 'ip link set dev "$nic1" address 02:00:00:00:00:06' <<<"$output"
+	grep -qx '	ip addr add fd00::5/64 dev "$nic0" nodad' <<<"$output"
+	grep -qx '		dhclient "$nic1"' <<<"$output"
+	# Random numbers of its own, each time.
+	seed=$(grep 'urandom$' <<<"$output")
+	[ ${#seed} -gt 128 ]
+	t 0 eval 'doc 1 "$CLONE" | cocoon-hint clone --format script'
+	[ "$(grep 'urandom$' <<<"$output")" != "$seed" ]
+}
+
+@test "clone: text and JSON; what is not a clone; Windows" {
+	t 0 eval 'doc 1 "$CLONE" | cocoon-hint clone'
+	[[ $output == *"NIC 1: MAC 02:00:00:00:00:01, becomes 02:00:00:00:00:05; addresses 10.0.0.4/24, become 10.0.0.5/24, fd00::5/64"* ]]
+	[[ $output == *"NIC 2: "*"addresses by DHCP, become by DHCP"* ]]
+	[[ $output == *"#!/bin/sh"* ]]
+	t 0 eval 'doc 1 "$CLONE" | cocoon-hint clone -o json'
+	[ "$(jq -c '[.hostname, .nics[0].was_mac, .nics[0].mac,
+		.nics[1].addresses, (.script | startswith("#!/bin/sh"))]' \
+		<<<"$output")" = \
+		'["twin-1","02:00:00:00:00:01","02:00:00:00:00:05",[],true]' ]
+	# One that believes what is so, and one without NICs: name and id.
+	t 0 eval 'doc 1 "$CLONE | del(.hv)" | cocoon-hint clone -o script'
+	grep -qx 'nic0=$(device 02:00:00:00:00:05 02:00:00:00:00:05)' <<<"$output"
+	t 0 eval 'doc 1 | cocoon-hint clone -o script'
+	[[ $output != *device* ]]
+	t 0 eval 'doc 1 "$CLONE | .spec.windows = true" | cocoon-hint clone'
+	[[ $output == *"Rename-Computer -NewName twin-1"* ]]
+	[[ $output != *"/bin/sh"* ]]
+	t 7 eval 'doc 1 "$CLONE | .spec.windows = true" |
+		cocoon-hint clone -o script'
+}
+
+@test "clone: nothing of a document gets out of its line" {
+	for f in '.vm.name = "a;reboot"' '.vm.name = "$(reboot)"' \
+		'.net.nics[0].addresses[0] = "10.0.0.5/24;x"' \
+		'.net.nics[0].mac = "02:00:00:00:00:05 x"' \
+		'.hv.guest[0].mac = "$(reboot)"' '.hv.guest |= .[:1]'; do
+		t 3 eval 'doc 1 "$CLONE | $f" | cocoon-hint clone -o script'
+		[ -z "$output" ]
+	done
+	t 2 cocoon-hint clone -o yaml </dev/null
+	t 3 cocoon-hint clone </dev/null
+}
