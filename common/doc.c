@@ -226,6 +226,7 @@ static const struct jfield hv[] = {
     HV(accel, J_STR, 0, NULL, "kvm or tcg, of the last run"),
     HV(unattended, J_BOOL, 0, NULL, "runs without its monitor"),
     HV(paused, J_BOOL, 0, NULL, "its processors stand still"),
+    HV(loaded, J_BOOL, 0, NULL, "its memory came from a snapshot"),
     HV(privileged, J_BOOL, 0, NULL, "the VMM keeps uid 0"),
     HV(log_dir, J_STR, 0, NULL, "directory of console.log if elsewhere"),
     HV(resume, J_STR, 0, NULL, "snapshot that the next start wakes"),

@@ -172,6 +172,7 @@ struct doc_hv {
 	const char *version, *accel;
 	bool unattended; /* runs without its monitor; not on disk */
 	bool paused;     /* its processors stand still */
+	bool loaded;     /* its memory came from a snapshot */
 	bool privileged;
 	const char *log_dir;    /* where console.log is, if not in vm/ID */
 	const char *resume;     /* snapshot that the next start wakes it from */

@@ -108,6 +108,7 @@ static int commit_record(struct vm *vm, bool cold, struct err *err)
 	if (cold)
 		vm->hv.guest = (struct jarr){0};
 	vm->hv.resume = NULL;
+	vm->hv.loaded = !cold;
 	vm->hv.started_at = (uint64_t)wall_ms();
 	vm->hv.version = vm->plan.version;
 	vm->hv.accel = vm->plan.accel;

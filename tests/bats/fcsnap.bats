@@ -60,10 +60,13 @@ teardown() {
 
 @test "restore: in place, running or stopped; memory and disk are back" {
 	saves_restore
+	# What it saves now is all of its memory.
+	hv_is web .hv.loaded true
 	# A reset is an end, and it boots with what it has: the kernel is there.
 	key web q
 	wait_until 20 hv_is web .hv.state stopped
 	t 0 cocoon vm start web
+	hv_is web '.hv.loaded // false' false
 	wait_until 20 greeted web 2
 	counts web 1
 }
