@@ -435,7 +435,7 @@ refused() {
 	COCOON_FETCH_STALL=100 cocoon-img pull "$at/a" >out 2>err 3>&- &
 	one=$!
 	helper() {
-		pgrep -P "$one" fetch | head -n 1
+		pgrep -P "$one" -f libexec/fetch | head -n 1
 	}
 	wait_until 10 eval 'ls "$COCOON_ROOT_DIR"/image/tmp/*/layout/blobs/*/*.part'
 	wait_until 10 eval '[ -n "$(helper)" ]'
