@@ -434,12 +434,10 @@ refused() {
 	liar slow=1
 	COCOON_FETCH_STALL=100 cocoon-img pull "$at/a" >out 2>err 3>&- &
 	one=$!
-	helper() {
-		pgrep -P "$one" -f libexec/fetch | head -n 1
-	}
 	wait_until 10 eval 'ls "$COCOON_ROOT_DIR"/image/tmp/*/layout/blobs/*/*.part'
-	wait_until 10 eval '[ -n "$(helper)" ]'
-	status=$(cat "/proc/$(helper)/status")
+	# At once: the helper of the manifest makes way for that of the layers.
+	wait_until 10 eval 'status=$(cat /proc/"$(pgrep -P "$one" -n \
+		-f libexec/fetch)"/status) && grep "^Seccomp:.2" <<<"$status"'
 	kill -INT "$one"
 	wait "$one" || :
 	grep -q '^Uid:.65534.65534.65534.65534' <<<"$status"
