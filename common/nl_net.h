@@ -50,6 +50,9 @@ int nl_route_each(struct nl *nl, int family,
 void nl_tc_add_ingress(struct nl *nl, int index);
 void nl_tc_del_ingress(struct nl *nl, int index);
 void nl_tc_add_redirect(struct nl *nl, int from, int to);
+/* Queued. In front of the redirect: what comes in is dropped, or no more. */
+void nl_tc_add_rest(struct nl *nl, int index);
+void nl_tc_del_rest(struct nl *nl, int index);
 /* Only frames of an ethertype whose words match; offsets are from the network
  * header on, the source MAC is at -8. A priority has one ethertype. */
 #define NL_TC_KEYS 6
@@ -67,6 +70,7 @@ void nl_tc_add_match(
 /* 1 yes, 0 no, -1. */
 int nl_tc_has_ingress(struct nl *nl, int index, struct err *err);
 int nl_tc_has_redirect(struct nl *nl, int from, int to, struct err *err);
+int nl_tc_has_rest(struct nl *nl, int index, struct err *err);
 /* Pure: the device that a filter message redirects to, 0 if it does not. */
 int nl_tc_parse_redirect(const struct nlmsghdr *msg);
 

@@ -17,7 +17,9 @@
 #include <sys/socket.h>
 
 #define INGRESS_HANDLE 0xffff0000u /* ffff: */
-#define PRIORITY 1u
+#define PRIORITY 2u
+#define REST_PRIORITY 1u
+#define LOOPBACK 1 /* its index, in every namespace */
 
 static struct tcmsg *tc_msg(
     struct nl *nl, int type, int flags, const char *what, int index)
@@ -104,6 +106,26 @@ void nl_tc_add_redirect(struct nl *nl, int from, int to)
 	    .protocol = ETH_P_ALL, .priority = PRIORITY, .n = 1};
 
 	nl_tc_add_match(nl, from, to, &all);
+}
+
+/* A drop would say it shorter, but act_gact is not in every kernel: on lo no
+ * frame is for anybody, since none has lo's MAC. */
+void nl_tc_add_rest(struct nl *nl, int index)
+{
+	static const struct nl_tc_match all = {
+	    .protocol = ETH_P_ALL, .priority = REST_PRIORITY, .n = 1};
+
+	nl_tc_add_match(nl, index, LOOPBACK, &all);
+}
+
+void nl_tc_del_rest(struct nl *nl, int index)
+{
+	struct tcmsg *tc = tc_msg(
+	    nl, RTM_DELTFILTER, 0, "delete the filter of a VM at rest", index);
+
+	tc->tcm_parent = INGRESS_HANDLE;
+	tc->tcm_info =
+	    TC_H_MAKE(REST_PRIORITY << 16, htons((uint16_t)ETH_P_ALL));
 }
 
 struct search {
@@ -213,4 +235,9 @@ int nl_tc_has_redirect(struct nl *nl, int from, int to, struct err *err)
 	if (nl_dump(nl, match_filter, &s, err) < 0)
 		return -1;
 	return s.found;
+}
+
+int nl_tc_has_rest(struct nl *nl, int index, struct err *err)
+{
+	return nl_tc_has_redirect(nl, index, LOOPBACK, err);
 }

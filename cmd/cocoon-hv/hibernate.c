@@ -63,6 +63,7 @@ static int end_vm(struct vm *vm, int *hold, const char *id, struct err *err)
 		    err, ERR_TIMEOUT, "process %d does not end", (int)l.pid);
 	vm_record_end(vm, true);
 	vm_tidy(vm, l.uid);
+	taps_rest(vm);
 	return 0;
 }
 

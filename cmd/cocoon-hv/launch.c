@@ -98,6 +98,7 @@ static void give_up(struct monitor *m)
 	}
 	if (m->uid)
 		slot_release(m->vm, m->uid);
+	taps_rest(m->vm);
 	unlinkat(m->vm->fd, "console.sock", 0);
 	unlinkat(m->vm->fd, HOLD_SOCKET, 0);
 }

@@ -39,6 +39,9 @@ struct monitor {
 	int64_t kill_at;  /* a stop was asked for: when to be firm; 0: none */
 };
 
+/* taps.c: opens the taps, or gives them to m->uid, in the VM's namespace, whose
+ * descriptor stays in m->netns_fd. */
+int taps_open(struct monitor *m, struct err *err);
 /* spawn.c: opens everything and starts the VMM. */
 int monitor_spawn(struct monitor *m, struct err *err);
 /* What came through vmm.fifo goes to vmm.log, which is kept short. */

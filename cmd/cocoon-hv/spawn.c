@@ -2,8 +2,6 @@
 /* The VMM as a process: what it is handed, what it may touch, its log. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/if_tun.h>
-#include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,82 +31,6 @@ static int socket_pair(int *ours, int *theirs, struct err *err)
 	*ours = sv[0];
 	*theirs = sv[1];
 	return 0;
-}
-
-/* The tap cocoon-net made: same flags, or the kernel refuses. */
-static int open_tap(const struct doc_nic *nic, struct err *err)
-{
-	AUTO_FD int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
-	struct ifreq ifr = {0};
-
-	/* TUNSETIFF would make one that leads nowhere. */
-	if (!if_nametoindex(nic->tap))
-		return err_set(err, ERR_NOTFOUND,
-		    "%s: is not in the VM's network namespace: `cocoon-net "
-		    "add` makes it",
-		    nic->tap);
-	if (fd < 0)
-		return err_sys(err, errno, "/dev/net/tun: open");
-	ifr.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
-	if (nic->queues > 1)
-		ifr.ifr_flags |= IFF_MULTI_QUEUE;
-	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", nic->tap);
-	if (ioctl(fd, TUNSETIFF, &ifr) < 0)
-		return err_sys(err, errno, "%s: open", nic->tap);
-	return take_fd(&fd);
-}
-
-/* One tap: a descriptor for the VMM, or the VMM's right to open it. */
-static int prepare_tap(
-    struct monitor *m, const struct doc_nic *nic, struct err *err)
-{
-	AUTO_FD int fd = -1;
-
-	if (nic->queues > VMM_MAX_QUEUES)
-		return err_set(err, ERR_UNSUPPORTED,
-		    "%s: %llu queues; at most %d", nic->tap,
-		    (unsigned long long)nic->queues, VMM_MAX_QUEUES);
-	fd = open_tap(nic, err);
-	if (fd < 0)
-		return -1;
-	if (m->vmm->caps & VMM_TAP_NAMES) {
-		/* Nobody but this uid opens it from now on. */
-		if (ioctl(fd, TUNSETOWNER, (unsigned long)m->uid) < 0)
-			return err_sys(err, errno, "%s: give", nic->tap);
-		return 0;
-	}
-	m->fds.taps[m->fds.n_taps++] = take_fd(&fd);
-	/* A descriptor for each queue. */
-	for (uint64_t i = 1; i < nic->queues; i++) {
-		int more = open_tap(nic, err);
-
-		if (more < 0)
-			return -1;
-		m->fds.taps[m->fds.n_taps++] = more;
-	}
-	return 0;
-}
-
-/* Taps are opened, or given to the VM's uid, inside its netns. */
-static int open_taps(struct monitor *m, struct err *err)
-{
-	AUTO_FD int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	const struct doc_nic *nics = m->vm->net.nics.v;
-	int r = 0;
-
-	if (!m->vm->net.nics.n)
-		return 0;
-	AUTO_FREE char *path = xasprintf("/run/netns/%s", m->vm->net.netns);
-	m->netns_fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (own < 0 || m->netns_fd < 0)
-		return err_sys(err, errno, "%s: open", path);
-	if (setns(m->netns_fd, CLONE_NEWNET) < 0)
-		return err_sys(err, errno, "%s: enter", path);
-	for (size_t i = 0; i < m->vm->net.nics.n && r == 0; i++)
-		r = prepare_tap(m, &nics[i], err);
-	if (setns(own, CLONE_NEWNET) < 0)
-		return err_sys(err, errno, "leave %s", path);
-	return r;
 }
 
 /*
@@ -364,7 +286,7 @@ static int spawn_vmm(struct monitor *m, struct err *err)
 int monitor_spawn(struct monitor *m, struct err *err)
 {
 	m->link.run_fd = m->run_fd;
-	return open_taps(m, err) < 0 || open_files(m, err) < 0 ||
+	return taps_open(m, err) < 0 || open_files(m, err) < 0 ||
 		       confine_vmm(m, err) < 0 || spawn_vmm(m, err) < 0
 		   ? -1
 		   : 0;

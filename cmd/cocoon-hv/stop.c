@@ -209,6 +209,8 @@ static int stop_run(struct call *call, struct err *err)
 					    ? WINDOWS_MS
 					    : 0),
 			    o->force);
+		if (!s[i].failed && !s[i].twin)
+			taps_rest(&s[i].vm);
 		if (!s[i].failed && emit(&s[i], err) < 0)
 			r = -1;
 		vm_close(&s[i].vm);

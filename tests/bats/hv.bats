@@ -862,6 +862,41 @@ said() {
 	no_vm_processes
 }
 
+@test "stop: nothing goes to a tap that nobody has; start, and it does" {
+	local id
+
+	need ip nft tc
+	# Redirects to the guest's tap, and to where nobody listens.
+	leads() {
+		ip netns exec "cn-$id" tc -j filter show dev "$1" ingress |
+			jq -r '[.[].options.actions[]?.to_dev] | join(" ")'
+	}
+	id=$(field "$(mini_spec --nics 2 --name web | cocoon-hv plan |
+		cocoon-net add | mini_parts | cocoon-hv create |
+		cocoon-hv start -)" .vm.id)
+	wait_until 20 greeted web
+	[ "$(leads eth0)" = cn0 ]
+	t 0 cocoon-hv stop --force web
+	# The first one that matches takes the frame.
+	[ "$(leads eth0)" = "lo cn0" ]
+	[ "$(leads eth1)" = "lo cn1" ]
+	[ "$(leads cn0)" = eth0 ]
+	t 0 cocoon-net check "$id"
+	t 0 cocoon-hv stop web
+	[ "$(leads eth0)" = "lo cn0" ]
+	# A start that fails leaves it so.
+	cocoon-hv get web >doc
+	ip netns exec "cn-$id" ip link set cn1 name gone
+	t 4 cocoon-hv start - <doc
+	says 'cn1: is not in'
+	[ "$(leads eth0)" = "lo cn0" ]
+	ip netns exec "cn-$id" ip link set gone name cn1
+	t 0 cocoon-hv start - <doc
+	[ "$(leads eth0) $(leads eth1)" = "cn0 cn1" ]
+	cocoon-hv rm --force web | cocoon-net del >/dev/null
+	cocoon-net gc --all >/dev/null
+}
+
 @test "stop: several wait at the same time" {
 	mini_create -n 3 --name web | cocoon-hv start - >/dev/null
 	for i in 1 2 3; do

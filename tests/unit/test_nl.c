@@ -38,6 +38,17 @@ static void redirect(void)
 	}
 }
 
+static void rest(void)
+{
+	struct nl nl = {.first_seq = 1};
+
+	nl_tc_add_rest(&nl, 100);
+	is_int(nl_tc_parse_redirect(nl.last), 1, "at rest: to lo");
+	nl_tc_del_rest(&nl, 100);
+	is_int(nl.last->nlmsg_type, RTM_DELTFILTER, "and no more");
+	is_int(nl_tc_parse_redirect(nl.last), 0, "which leads nowhere");
+}
+
 static void link_message(void)
 {
 	static const unsigned char mac[6] = {2, 1, 2, 3, 4, 5};
@@ -140,6 +151,7 @@ static void errors(void)
 int main(void)
 {
 	redirect();
+	rest();
 	link_message();
 	batch();
 	errors();
