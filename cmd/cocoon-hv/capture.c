@@ -86,8 +86,11 @@ static int prepare(struct capture *c, struct err *err)
 	c->hold = hold_take(c->vm->fd, !c->vm->hv.paused, err);
 	if (c->hold < 0)
 		return -1;
-	return vm_link(c->vm, &c->link, &c->vmm, err) < 0 ? -1
-							  : tool_check(err);
+	if (vm_link(c->vm, &c->link, &c->vmm, err) < 0 ||
+	    (c->vmm->prepare &&
+		c->vmm->prepare(&c->link, c->vm, c->dir, err) < 0))
+		return -1;
+	return tool_check(err);
 }
 
 /* The VM goes on, or the monitor sees to it. */
@@ -241,6 +244,10 @@ static void give_back(struct capture *c)
 
 static void finish(struct capture *c)
 {
+	struct err ignored;
+
+	if (c->link.dump >= 0)
+		(void)tree_remove(c->run, DUMP_DIR, &ignored);
 	close_fd(&c->dir);
 	close_fd(&c->run);
 	close_fd(&c->pin);

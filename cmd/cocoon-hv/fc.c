@@ -350,7 +350,7 @@ const struct vmm vmm_fc = {
     .program = "firecracker",
     .remedy = "put it into PATH, or its path into COCOON_FC_BINARY",
     .console = "ttyS0",
-    .caps = VMM_OCI | VMM_TAP_NAMES | VMM_LOG_FIFO | VMM_SNAPSHOT,
+    .caps = VMM_OCI | VMM_TAP_NAMES | VMM_LOG_FIFO | VMM_SNAPSHOT | VMM_MERGES,
     .max_disks = MAX_DEVICES - 2,
     /* It sizes its table of descriptors by this. */
     .max_files = 2048,
@@ -365,6 +365,7 @@ const struct vmm vmm_fc = {
     .pause = fc_pause,
     .stop = fc_stop,
     .reason = fc_reason,
+    .prepare = fc_prepare,
     .capture = fc_capture,
     .settle = fc_settle,
     .load = fc_load,

@@ -8,11 +8,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "file.h"
+#include "live.h"
+#include "log.h"
 #include "vmm.h"
 
 #define STATE "vmstate"
@@ -73,51 +76,80 @@ static bool host_swaps(void)
 	       !text.len || strchr(text.data, '\n') != strrchr(text.data, '\n');
 }
 
+/* Not above 3 GiB before 1.14.2 (#5705). */
+static bool diff_is_sound(const struct vm *vm, const char *version)
+{
+	return version_number(version) >= VERSION(1, 14, 2) ||
+	       vm->plan.memory <= UINT64_C(3) << 30;
+}
+
 /*
  * A Diff of a VM that booted has the pages that mincore(2) says are there, and
  * holes: all of its memory, much sooner. Not where pages can be in swap, nor of
- * a VM that was loaded, whose pages are in a file; wrong above 3 GiB before
- * 1.14.2 (#5705), and with tracking alone before 1.13.
+ * a VM that was loaded, whose pages are in a file; and with tracking alone
+ * before 1.13.
  */
 static bool is_sparse(const struct vm *vm)
 {
-	unsigned int v = version_number(vm->hv.version);
-
-	return !vm->hv.loaded && v >= VERSION(1, 13, 0) &&
-	       (v >= VERSION(1, 14, 2) || vm->plan.memory <= UINT64_C(3)
-								 << 30) &&
-	       !host_swaps();
+	return !vm->hv.loaded &&
+	       version_number(vm->hv.version) >= VERSION(1, 13, 0) &&
+	       diff_is_sound(vm, vm->hv.version) && !host_swaps();
 }
 
-static int dump(struct vmm_link *l, const struct vm *vm, int out, int dir_fd,
-    struct err *err)
+/* A Diff of a VM that was loaded has the pages that were written since, and is
+ * merged into the file that is there. */
+int fc_prepare(
+    struct vmm_link *l, const struct vm *vm, int dir_fd, struct err *err)
+{
+	uid_t uid = live_check(vm->fd, vm->hv.generation).uid;
+	AUTO_FD int pin = vm_pin_dir(vm, err);
+
+	l->dump = dump_dir(l, vm, dir_fd, err);
+	if (pin < 0 || l->dump < 0)
+		return -1;
+	l->merge = vm->hv.loaded && diff_is_sound(vm, vm->hv.version) &&
+		   faccessat(pin, VMM_BASE, F_OK, 0) == 0;
+	if (!l->merge)
+		return 0;
+	/* The VM's uid has it last: it must not give us another to chown. */
+	if (file_clone(pin, VMM_BASE, dir_fd, MEMORY, 0600, err) < 0)
+		return -1;
+	if (fchownat(dir_fd, MEMORY, uid, uid, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    renameat(dir_fd, MEMORY, l->dump, MEMORY) < 0)
+		return err_sys(err, errno, "%s: hand over", MEMORY);
+	return 0;
+}
+
+int fc_capture(
+    struct vmm_link *l, const struct vm *vm, int dir_fd, struct err *err)
 {
 	AUTO_JSON struct json_object *body = jval_object();
+	AUTO_FD int pin = vm_pin_dir(vm, err);
 
-	jval_set_str(body, "snapshot_type", is_sparse(vm) ? "Diff" : "Full");
+	/* From here on it counts anew which pages are written. */
+	if (pin < 0 || (unlinkat(pin, VMM_BASE, 0) < 0 && errno != ENOENT))
+		return err_sys(err, errno, VMM_BASE ": remove");
+	jval_set_str(
+	    body, "snapshot_type", l->merge || is_sparse(vm) ? "Diff" : "Full");
 	jval_set_str(body, "snapshot_path", DUMP_DIR "/" STATE);
 	jval_set_str(body, "mem_file_path", DUMP_DIR "/" MEMORY);
 	if (fc_request(&l->api, "PUT", "/snapshot/create", body, dump_ms(vm),
 		err) < 0 ||
 	    tool_check(err) < 0)
 		return -1;
-	return dump_take(fc_files, out, dir_fd, err);
-}
-
-int fc_capture(
-    struct vmm_link *l, const struct vm *vm, int dir_fd, struct err *err)
-{
-	AUTO_FD int out = dump_dir(l, vm, dir_fd, err);
-	struct err ignored;
-	int r = out < 0 ? -1 : dump(l, vm, out, dir_fd, err);
-
-	(void)tree_remove(l->run_fd, DUMP_DIR, &ignored);
-	return r;
+	return dump_take(fc_files, l->dump, dir_fd, err);
 }
 
 int fc_settle(const struct vm *vm, int dir_fd, struct err *err)
 {
-	return dump_settle(vm, dir_fd, MEMORY, err);
+	AUTO_FD int pin = -1;
+
+	if (dump_settle(vm, dir_fd, MEMORY, err) < 0)
+		return -1;
+	pin = vm->hv.loaded ? vm_pin_dir(vm, err) : -1;
+	if (pin >= 0 && linkat(dir_fd, MEMORY, pin, VMM_BASE, 0) < 0)
+		log_debug("%s: link: %s", VMM_BASE, strerror(errno));
+	return 0;
 }
 
 static int grow(
@@ -147,7 +179,11 @@ static int restore(struct vmm_link *l, const struct vm *vm, struct err *err)
 {
 	AUTO_JSON struct json_object *body = jval_object();
 	struct json_object *memory = jval_object();
+	bool old = version_number(vm->plan.version) < VERSION(1, 13, 0);
 
+	if (diff_is_sound(vm, vm->plan.version))
+		jval_set_bool(body,
+		    old ? "enable_diff_snapshots" : "track_dirty_pages", true);
 	jval_set_str(memory, "backend_type", "File");
 	jval_set_str(memory, "backend_path", MEMORY);
 	jval_set_str(body, "snapshot_path", STATE);

@@ -42,12 +42,15 @@ static struct monitor new_monitor(struct vm *vm)
 
 /* The state's files into N/; where the VMM wants a descriptor, it is there. */
 static int link_state(
-    struct monitor *m, const struct launch_from *from, struct err *err)
+    struct monitor *m, const struct launch_from *from, int pin, struct err *err)
 {
 	for (const struct vmm_file *f = m->vmm->files; f->name; f++) {
 		if (file_link_or_copy(from->dir_fd, f->name, m->run_fd, f->name,
 			0444, err) < 0)
 			return -1;
+		/* On another file system it has none. */
+		if (m->vmm->caps & VMM_MERGES && !strcmp(f->role, "memory"))
+			(void)!linkat(from->dir_fd, f->name, pin, VMM_BASE, 0);
 		if (strcmp(f->role, "state") || m->fds.state >= 0)
 			continue;
 		m->fds.state = openat(
@@ -74,8 +77,9 @@ static int prepare(
 	if (m->run_fd < 0 || pin < 0 || disks_chown(vm, m->run_fd, 0, err) < 0)
 		return -1;
 	disks_clean(m->run_fd);
+	unlinkat(pin, VMM_BASE, 0);
 	if (disks_link(vm, m->run_fd, pin, err) < 0 ||
-	    (from && link_state(m, from, err) < 0))
+	    (from && link_state(m, from, pin, err) < 0))
 		return -1;
 	if (vm->plan.privileged)
 		return 0;
@@ -92,15 +96,8 @@ static void give_up(struct monitor *m)
 	monitor_abort(m);
 	/* A monitor that was killed could not do that. */
 	(void)live_kill_others(m->vm->fd, UINT64_MAX, &ignored);
-	if (m->run_fd >= 0) {
-		(void)disks_chown(m->vm, m->run_fd, 0, &ignored);
-		disks_clean(m->run_fd);
-	}
-	if (m->uid)
-		slot_release(m->vm, m->uid);
+	vm_tidy(m->vm, m->uid);
 	taps_rest(m->vm);
-	unlinkat(m->vm->fd, "console.sock", 0);
-	unlinkat(m->vm->fd, HOLD_SOCKET, 0);
 }
 
 static int commit_record(struct vm *vm, bool cold, struct err *err)

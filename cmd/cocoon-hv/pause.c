@@ -34,6 +34,7 @@ int vm_link(const struct vm *vm, struct vmm_link *l, const struct vmm **vmm,
 
 void vmm_link_close(struct vmm_link *l)
 {
+	close_fd(&l->dump);
 	close_fd(&l->run_fd);
 	close_fd(&l->pidfd);
 	close_fd(&l->events);

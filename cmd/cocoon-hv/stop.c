@@ -93,7 +93,10 @@ void vm_tidy(struct vm *vm, uid_t uid)
 {
 	struct err err;
 	AUTO_FD int run = vm_run_dir(vm, &err);
+	AUTO_FD int pin = vm_pin_dir(vm, &err);
 
+	if (pin >= 0)
+		unlinkat(pin, VMM_BASE, 0);
 	if (run >= 0) {
 		if (disks_chown(vm, run, 0, &err) < 0)
 			log_warn("%s: %s", vm->vm.name, err.msg);

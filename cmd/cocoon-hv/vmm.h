@@ -43,7 +43,15 @@ enum vmm_caps {
 			      * configure sends them */
 	VMM_LOG_FIFO = 1024,  /* writes its log to vmm.fifo, by name */
 	VMM_SNAPSHOT = 4096,  /* capture and load */
+	VMM_MERGES = 8192,    /* saves a VM that was loaded into VMM_BASE */
 };
+
+/*
+ * In the VM's pin directory: the memory that it was loaded from, or saved to
+ * since. With the pages that were written after that it is the VM's memory.
+ * Missing wherever that is not certain.
+ */
+#define VMM_BASE "base"
 
 #define VMM_MAX_QUEUES 8 /* of a NIC, in pairs */
 
@@ -66,11 +74,14 @@ struct vmm_link {
 	struct buf in;   /* what came on it and was not yet used */
 	struct rest api; /* a backend with a REST socket keeps it open */
 	bool fresh;      /* configured: what resume does first is a boot */
+	int dump;        /* DUMP_DIR as `prepare` made it */
+	bool merge;      /* `prepare` put VMM_BASE there */
 };
 
 #define VMM_LINK_NONE                                                      \
 	{                                                                  \
 		.run_fd = -1, .pidfd = -1, .events = -1, .api = REST_NONE, \
+		.dump = -1,                                                \
 	}
 #define AUTO_LINK CLEANUP(vmm_link_close)
 void vmm_link_close(struct vmm_link *l);
@@ -136,6 +147,10 @@ struct vmm {
 	 */
 	int (*capture)(struct vmm_link *l, const struct vm *vm, int dir_fd,
 	    struct err *err);
+	/* Of capture, while the guest runs, what need not wait for its pause;
+	 * the caller removes DUMP_DIR behind both. NULL: nothing. */
+	int (*prepare)(struct vmm_link *l, const struct vm *vm, int dir_fd,
+	    struct err *err);
 	int (*load)(struct vmm_link *l, const struct vm *vm,
 	    const struct vmm_fds *fds, struct err *err);
 	/*
@@ -191,6 +206,8 @@ int fc_request(struct rest *api, const char *method, const char *path,
 extern const struct vmm_file fc_files[];
 int fc_resume(struct vmm_link *l, int timeout_ms, struct err *err);
 int fc_pause(struct vmm_link *l, int timeout_ms, struct err *err);
+int fc_prepare(
+    struct vmm_link *l, const struct vm *vm, int dir_fd, struct err *err);
 int fc_capture(
     struct vmm_link *l, const struct vm *vm, int dir_fd, struct err *err);
 int fc_settle(const struct vm *vm, int dir_fd, struct err *err);

@@ -104,6 +104,51 @@ teardown() {
 	done
 }
 
+@test "a clone is saved by what it has written since, and it is all there" {
+	local base
+
+	run_vm web --memory 128M
+	save one web
+	t 0 cocoon vm clone --name leaf one
+	base=$COCOON_ROOT_DIR/vm-name/leaf/pin/base
+	[ "$(stat -c %i "$base")" = "$(stat -c %i "$snap/mem")" ]
+	counts leaf 1
+	# It is merged into a copy: a page that the guest has not touched is
+	# from there.
+	cp --sparse=always "$base" marked
+	printf marked | dd of=marked bs=1 seek=120000000 conv=notrunc status=none
+	rm "$base"
+	cp marked "$base"
+	t 0 cocoon vm pause leaf
+	save two leaf
+	[ "$(dd if="$snap/mem" bs=1 skip=120000000 count=6 status=none)" = \
+		marked ]
+	[ "$(stat -c %i "$base")" = "$(stat -c %i "$snap/mem")" ]
+	cp --sparse=always "$snap/mem" merged
+	# Without a base: all of it, and that is the next one's base.
+	rm "$base"
+	save three leaf
+	head -c 6 /dev/zero |
+		dd of=merged bs=1 seek=120000000 conv=notrunc status=none
+	cmp merged "$snap/mem"
+	t 0 cocoon vm resume leaf
+	counts leaf 2
+	save four leaf
+	t 0 cocoon vm rm --force web leaf
+	t 0 cocoon snapshot rm one two three
+	t 0 cocoon vm clone --name last four
+	counts last 3
+	save five last
+	counts last 4
+	t 0 cocoon vm restore last five
+	key last +
+	wait_until 20 more_lines 1 last "count 000004"
+	# Nothing of it is kept for a VM that does not run.
+	t 0 cocoon vm stop --force last
+	[ ! -e "$COCOON_ROOT_DIR/vm-name/last/pin.1/base" ]
+	[ -z "$(find "$COCOON_ROOT_DIR/vm" -name base)" ]
+}
+
 @test "a snapshot of another version is refused, with what to do" {
 	saves_version COCOON_FC_BINARY "Firecracker v1.15.9"
 }
