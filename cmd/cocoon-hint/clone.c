@@ -160,6 +160,15 @@ static void add_growth(const struct hint *h, struct buf *out)
 	}
 }
 
+/* Processors may have been plugged in while the guest stood still. */
+static void add_cpus(const struct hint *h, struct buf *out)
+{
+	if (h->plan.max_cpu > 1)
+		buf_str(out,
+		    "for cpu in /sys/devices/system/cpu/cpu*/online; do\n"
+		    "\t[ ! -e \"$cpu\" ] || echo 1 >\"$cpu\" || :\ndone\n");
+}
+
 static int make_script(const struct hint *h, struct buf *out, struct err *err)
 {
 	buf_addf(out,
@@ -175,6 +184,7 @@ static int make_script(const struct hint *h, struct buf *out, struct err *err)
 	add_identity(h, out);
 	add_network(h, out);
 	add_growth(h, out);
+	add_cpus(h, out);
 	/* What the host can have back. */
 	buf_str(out, "sync\necho 3 >/proc/sys/vm/drop_caches\n");
 	return 0;

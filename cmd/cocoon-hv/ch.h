@@ -44,6 +44,8 @@ int ch_check(const struct doc_spec *spec, const struct doc_image *image,
 /* A request with a body, or (NULL) without. */
 int ch_put(struct rest *api, const char *path, const struct json_object *body,
     int timeout_ms, struct err *err);
+int ch_resize_cpu(const struct vm *vm, uint64_t n, struct rest *api,
+    int timeout_ms, struct err *err);
 int ch_resize_disk(const struct vm *vm, const struct vmm_size *want,
     struct rest *api, int timeout_ms, struct err *err);
 int ch_resize(const struct vm *vm, const struct vmm_size *want, int run_fd,

@@ -19,7 +19,7 @@ int ch_put(struct rest *api, const char *path, const struct json_object *body,
 	return rest_request(api, &c, NULL, err);
 }
 
-static int resize_cpu(const struct vm *vm, uint64_t n, struct rest *api,
+int ch_resize_cpu(const struct vm *vm, uint64_t n, struct rest *api,
     int timeout_ms, struct err *err)
 {
 	AUTO_JSON struct json_object *body = jval_object();
@@ -77,7 +77,8 @@ int ch_resize(const struct vm *vm, const struct vmm_size *want, int run_fd,
 
 	if (rest_connect(&api, run_fd, "api.sock", timeout_ms, err) < 0)
 		return -1;
-	if (want->cpu && resize_cpu(vm, want->cpu, &api, timeout_ms, err) < 0)
+	if (want->cpu &&
+	    ch_resize_cpu(vm, want->cpu, &api, timeout_ms, err) < 0)
 		return -1;
 	if (want->memory &&
 	    resize_memory(vm, want->memory, &api, timeout_ms, err) < 0)

@@ -252,5 +252,9 @@ int ch_load(struct vmm_link *l, const struct vm *vm, const struct vmm_fds *fds,
 	for (const struct vmm_file *f = ch_files; f->name; f++)
 		(void)unlinkat(l->run_fd, f->name, 0);
 	(void)unlinkat(l->run_fd, CONFIG, 0);
-	return r < 0 ? -1 : grow_disks(l, vm, err);
+	if (r < 0 || grow_disks(l, vm, err) < 0)
+		return -1;
+	return vm->spec.cpu > vm->plan.cpu
+		   ? ch_resize_cpu(vm, vm->spec.cpu, &l->api, API_MS, err)
+		   : 0;
 }

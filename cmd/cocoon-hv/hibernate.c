@@ -46,6 +46,20 @@ static int hear_durable(int listen_fd)
 		   : -1;
 }
 
+bool vm_hibernates(const struct vm *vm)
+{
+	struct json_object *keep = NULL;
+	struct doc_ended ended;
+	bool yes;
+
+	event_last(vm->fd, vm->hv.generation, &ended, &keep);
+	yes = vm->hv.resume && ended.reason &&
+	      !strcmp(ended.reason, "hibernated") &&
+	      ended.at >= vm->hv.started_at;
+	jval_put(keep);
+	return yes;
+}
+
 /*
  * The record first: start believes it only if the monitor has said that this
  * is how the VM ended.

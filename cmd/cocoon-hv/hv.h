@@ -51,6 +51,8 @@ int vm_save(struct vm *vm, bool durable, struct err *err);
 void vm_record_end(struct vm *vm, bool killed);
 /* What a VMM leaves behind: its uid, its sockets, the files it owned. */
 void vm_tidy(struct vm *vm, uid_t uid);
+/* hibernate.c: it ended because its state was safe, and has not run since. */
+bool vm_hibernates(const struct vm *vm);
 /* taps.c: no VMM has the taps any more: what comes for the guest is dropped
  * before it reaches them, until one opens them again. Never fails, but says. */
 void taps_rest(struct vm *vm);

@@ -105,6 +105,10 @@ static int commit_record(struct vm *vm, bool cold, struct err *err)
 	/* A guest that boots takes what it is told. */
 	if (cold)
 		vm->hv.guest = (struct jarr){0};
+	else if (vm->spec.cpu > vm->plan.cpu) {
+		vm->plan.cpu = vm->spec.cpu;
+		doc_put(vm->doc, "plan", &doc_plan_table, &vm->plan);
+	}
 	vm->hv.resume = NULL;
 	vm->hv.loaded = !cold;
 	vm->hv.started_at = (uint64_t)wall_ms();

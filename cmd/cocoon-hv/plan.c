@@ -62,10 +62,20 @@ char *vmm_program(const struct vmm *v)
 	return proc_find(getenv(var) ? getenv(var) : v->program);
 }
 
+int plan_check_cpu(uint64_t n, struct err *err)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return cpus > 0 && n > (uint64_t)cpus
+		   ? err_set(err, ERR_UNSUPPORTED,
+			 "requested %llu vCPUs exceeds host cores (%ld)",
+			 (unsigned long long)n, cpus)
+		   : 0;
+}
+
 /* What no backend can do. */
 static int check_spec(const struct planning *p, struct err *err)
 {
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	bool oci = !strcmp(p->image.type, "oci");
 
 	if (p->spec.windows && oci)
@@ -77,10 +87,8 @@ static int check_spec(const struct planning *p, struct err *err)
 		    "image %s: has no kernel and initrd in /boot: it cannot "
 		    "be booted",
 		    p->image.name ? p->image.name : p->image.digest);
-	if (cpus > 0 && p->spec.cpu > (uint64_t)cpus)
-		return err_set(err, ERR_UNSUPPORTED,
-		    "requested %llu vCPUs exceeds host cores (%ld)",
-		    (unsigned long long)p->spec.cpu, cpus);
+	if (plan_check_cpu(p->spec.cpu, err) < 0)
+		return -1;
 	if (!p->spec.cpu || !p->spec.memory || !p->spec.storage)
 		return err_set(err, ERR_INPUT,
 		    ".spec: cpu, memory and storage must be given");

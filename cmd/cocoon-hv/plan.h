@@ -11,6 +11,8 @@ struct plan_opts {
 	struct strv wires; /* as wires_fill reads them */
 };
 
+/* Not more than the host has; 0 is none. */
+int plan_check_cpu(uint64_t n, struct err *err);
 /* plan_snap.c: a VM from a snapshot, new or in place of what a VM is. */
 #define PLAN_SNAP_OPTS 12
 extern const struct opt plan_snap_opts[PLAN_SNAP_OPTS];

@@ -139,6 +139,22 @@ static int check_fixed(const struct source *s, const char *flag, uint64_t want,
 	    (unsigned long long)want, s->label, (unsigned long long)has, why);
 }
 
+/* More than the snapshot has, where they are plugged in while it is loaded. */
+static int check_cpu(const struct source *s, uint64_t want, struct err *err)
+{
+	const struct vmm *v = vmm_find(s->plan.backend);
+	char why[100] = "this backend cannot add processors to a guest that "
+			"runs";
+
+	if (v && v->caps & VMM_ADDS_CPU) {
+		if (want > s->plan.cpu && want <= s->plan.max_cpu)
+			return plan_check_cpu(want, err);
+		snprintf(why, sizeof(why), "it was started with room for %llu",
+		    (unsigned long long)s->plan.max_cpu);
+	}
+	return check_fixed(s, "--cpu", want, s->plan.cpu, why, err);
+}
+
 static int check_wishes(
     struct source *s, const struct plan_opts *o, struct err *err)
 {
@@ -148,9 +164,7 @@ static int check_wishes(
 		return -1;
 	if (s->wishes.nics > s->spec.nics)
 		nics = s->wishes.nics;
-	if (check_fixed(s, "--cpu", o->cpu, s->plan.cpu,
-		"this backend cannot add processors to a guest that runs",
-		err) < 0 ||
+	if (check_cpu(s, o->cpu, err) < 0 ||
 	    check_fixed(s, "--memory", o->memory, s->plan.memory,
 		"this backend cannot add memory to a guest that runs",
 		err) < 0 ||
@@ -215,6 +229,8 @@ static void apply(struct source *s, const struct plan_opts *o)
 {
 	struct doc_disk *d = s->plan.disks.v;
 
+	if (o->cpu)
+		s->spec.cpu = o->cpu;
 	if (o->storage)
 		s->spec.storage = o->storage;
 	if (o->wires.n) {

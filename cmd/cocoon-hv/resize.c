@@ -17,6 +17,7 @@
 #include "file.h"
 #include "hv.h"
 #include "live.h"
+#include "plan.h"
 #include "proc.h"
 #include "vmm.h"
 
@@ -142,6 +143,10 @@ static int resize_stopped(
 	const struct doc_disk *d = vm->plan.disks.v;
 	AUTO_FD int run = -1, fd = -1;
 
+	/* Its guest was frozen with what it has. */
+	if (vm_hibernates(vm))
+		return err_set(err, ERR_STATE,
+		    "it hibernates: start it first, or with --cold");
 	if (want->disk < 0)
 		return 0;
 	d += want->disk;
@@ -165,12 +170,8 @@ static int resize_stopped(
 static int check_sizes(
     const struct vm *vm, const struct vmm_size *want, struct err *err)
 {
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-
-	if (cpus > 0 && want->cpu > (uint64_t)cpus)
-		return err_set(err, ERR_UNSUPPORTED,
-		    "requested %llu vCPUs exceeds host cores (%ld)",
-		    (unsigned long long)want->cpu, cpus);
+	if (plan_check_cpu(want->cpu, err) < 0)
+		return -1;
 	if (want->memory && want->memory < UINT64_C(64) << 20)
 		return err_set(err, ERR_USAGE,
 		    "vm %s: --memory: at least 64MiB", vm->vm.name);

@@ -55,21 +55,6 @@ static int take_over(struct vm *vm, const struct json_object *doc,
 	return *new_seed ? vm_bind(vm, err) : 0;
 }
 
-/* True if the VM ended because its state was safe, and has not run since. */
-static bool hibernates(const struct vm *vm)
-{
-	struct json_object *keep = NULL;
-	struct doc_ended ended;
-	bool yes;
-
-	event_last(vm->fd, vm->hv.generation, &ended, &keep);
-	yes = vm->hv.resume && ended.reason &&
-	      !strcmp(ended.reason, "hibernated") &&
-	      ended.at >= vm->hv.started_at;
-	jval_put(keep);
-	return yes;
-}
-
 static void in_child(const struct launch_from *from)
 {
 	close(from->dir_fd);
@@ -114,7 +99,7 @@ static int start_stopped(struct vm *vm, const struct json_object *doc,
 		    vm_save(vm, true, err) < 0 || disks_seed(vm, run, err) < 0)
 			return -1;
 	}
-	if (!cold && hibernates(vm))
+	if (!cold && vm_hibernates(vm))
 		return wake(vm, wait, status, err);
 	return launch_vm(vm, NULL, wait, status, err);
 }

@@ -43,6 +43,7 @@ enum vmm_caps {
 			      * configure sends them */
 	VMM_LOG_FIFO = 1024,  /* writes its log to vmm.fifo, by name */
 	VMM_SNAPSHOT = 4096,  /* capture and load */
+	VMM_ADDS_CPU = 16384, /* load plugs in what spec.cpu has more */
 	VMM_MERGES = 8192,    /* saves a VM that was loaded into VMM_BASE */
 };
 

@@ -193,6 +193,40 @@ damage() {
 	reads third 3
 }
 
+@test "clone: another CPU is plugged in, or refused" {
+	vcpus() {
+		cat "/proc/$(vm_pid "$1")/task"/*/comm | grep -c '^vcpu[0-9]'
+	}
+	run_vm web --nics 0 --cpu 1
+	counts web 1
+	save one web
+	t 7 cocoon vm clone --name more --cpu 1000 one
+	says 'room for'
+	if [ "$(nproc)" = 1 ]; then
+		t 0 cocoon vm list
+		return
+	fi
+	t 0 cocoon vm clone --name more --cpu 2 one
+	[ "$(vcpus more)" = 2 ]
+	hv_is more .plan.cpu 2
+	counts more 2
+	cocoon-hv get more | cocoon-hint clone --format script | grep cpu/cpu
+	save two more
+	t 2 cocoon vm clone --name less --cpu 1 two
+	t 0 cocoon vm clone --name third two
+	[ "$(vcpus third)" = 2 ]
+	counts third 3
+	# In place, too; and what hibernates has what it had.
+	t 0 cocoon vm restore --cpu 2 web one
+	[ "$(vcpus web)" = 2 ]
+	counts web 2
+	t 0 cocoon vm hibernate web
+	t 5 cocoon vm resize --cpu 1 web
+	says 'it hibernates'
+	t 0 cocoon vm start web
+	[ "$(vcpus web)" = 2 ]
+}
+
 @test "save: an overlay is refused before v54, which would lose some of it" {
 	local record
 
