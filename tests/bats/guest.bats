@@ -135,11 +135,11 @@ same_addresses() {
 all_answer() {
 	wait_until 30 same_addresses
 	for i in 0 1 3; do
-		ping -c 1 -w 10 "$(address $i)"
-		ping -c 1 -w 10 "$(hv "$VM" ".net.nics[$i].addresses[1]" |
+		wait_until 20 ping -q -c 1 -W 1 "$(address $i)"
+		wait_until 20 ping -q -c 1 -W 1 "$(hv "$VM" ".net.nics[$i].addresses[1]" |
 			cut -d/ -f1)"
 	done
-	ping -c 1 -w 10 "$(leased)"
+	wait_until 20 ping -q -c 1 -W 1 "$(leased)"
 	[ "$(guest ip -j link show | jq -c '[.[] | select(.ifname != "lo") |
 		.mtu]')" = "[1500,$1,1500,1500]" ]
 }
@@ -166,8 +166,8 @@ all_answer() {
 	[ "$(guest ip -j -6 route show default | jq -c '[.[] | .dev]')" = \
 		'["eth0","eth1","eth3"]' ]
 	# By the gateway that is on no network of the NIC.
-	guest ping -c 1 -w 10 -I eth1 10.91.0.1
-	guest ping -c 1 -w 10 -I eth2 192.0.2.1
+	wait_until 20 guest ping -q -c 1 -W 1 -I eth1 10.91.0.1
+	wait_until 20 guest ping -q -c 1 -W 1 -I eth2 192.0.2.1
 }
 
 @test "host name, DNS, user, sudo, password, data disk" {

@@ -57,8 +57,8 @@ load net
 	start_guest "$a" 0
 	start_guest "$a" 1
 	t 0 ping -c 3 -i 0.05 -W 5 10.88.0.2
-	t 0 ping -c 1 -w 10 10.88.0.3
-	t 0 ping -c 1 -w 10 -s 1400 10.88.0.2
+	wait_until 20 ping -q -c 1 -W 1 10.88.0.3
+	wait_until 20 ping -q -c 1 -W 1 -s 1400 10.88.0.2
 	t 0 guest "$b" 0 ping 10.88.0.2
 	t 0 guest "$b" 0 ping 10.88.0.1
 	# Masqueraded: the world outside has no way to 10.88.0.4 that counts.
@@ -112,7 +112,7 @@ load net
 
 	d=$(add $A)
 	start_guest "$d" 0
-	t 0 ping -c 1 -w 10 10.88.0.2
+	wait_until 20 ping -q -c 1 -W 1 10.88.0.2
 	add $B
 	t 0 cocoon-net del $A
 	ip link show "$(field "$d" '.net.nics[0].peer')" | grep -q 'state DOWN'
@@ -257,10 +257,10 @@ net6() {
 	a_host cn0 "cn-$A"
 	ip -n guest addr add "$guest" dev eth0 nodad
 	ip -n guest route add default via "$gateway"
-	t 0 ping -c 1 -w 10 "${guest%/64}"
-	t 0 ip netns exec guest ping -c 1 -w 10 "$gateway"
+	wait_until 20 ping -q -c 1 -W 1 "${guest%/64}"
+	wait_until 20 ip netns exec guest ping -q -c 1 -W 1 "$gateway"
 	# Outside has no route to the ULA: only NAT brings the answer home.
-	t 0 ip netns exec guest ping -c 1 -w 10 2001:db8:1::2
+	wait_until 20 ip netns exec guest ping -q -c 1 -W 1 2001:db8:1::2
 	ip -n outside route add "$(net6)" via 2001:db8:1::1
 	t 1 ip netns exec outside ping -c 1 -W 1 "${guest%/64}"
 	t 0 cocoon-net check $A
@@ -277,12 +277,12 @@ left_over() {
 
 	d=$(add $A)
 	start_guest "$d" 0
-	t 0 ping -c 1 -w 10 10.88.0.2
+	wait_until 20 ping -q -c 1 -W 1 10.88.0.2
 	# One that is frozen and not gone has its frames kept, so many of them.
 	kill -STOP $PIDS
 	t 1 ping -c 3 -i 0.05 -W 1 10.88.0.2
 	kill -CONT $PIDS
-	t 0 ping -c 1 -w 10 10.88.0.2
+	wait_until 20 ping -q -c 1 -W 1 10.88.0.2
 	kill -KILL $PIDS
 	wait $PIDS || :
 	# More than any queue holds; the neighbour is known, so all are sent.
@@ -295,7 +295,7 @@ left_over() {
 	t 0 cocoon-net check $A
 	PIDS=
 	start_guest "$d" 0
-	t 0 ping -c 1 -w 10 10.88.0.2
+	wait_until 20 ping -q -c 1 -W 1 10.88.0.2
 }
 
 # What host-local is told to share the built-in subnet: cocoon-net(8).
@@ -415,7 +415,7 @@ host_local_waits() {
 	[ "$output" = "$d" ]
 	t 0 cocoon-net check $A
 	start_guest "$d" 1
-	t 0 ping -c 1 -w 10 10.88.0.3
+	wait_until 20 ping -q -c 1 -W 1 10.88.0.3
 	kill $PIDS
 	reboot_host
 	gone $A

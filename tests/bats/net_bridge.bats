@@ -130,8 +130,8 @@ no_record() {
 	[ "$(ip -br link show master br0 | wc -l)" = 2 ]
 	start_guest "$d" 0
 	start_guest "$d" 1
-	t 0 ping -c 1 -w 10 192.0.2.5
-	t 0 ping -c 1 -w 10 10.88.0.2
+	wait_until 20 ping -q -c 1 -W 1 192.0.2.5
+	wait_until 20 ping -q -c 1 -W 1 10.88.0.2
 	kill $PIDS
 	gone $A
 	ip link show br0

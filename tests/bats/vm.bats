@@ -75,8 +75,8 @@ prompted() {
 }
 
 @test "both addresses answer; the key opens the door" {
-	ping -c 1 -w 10 "$(address 0)"
-	ping -c 1 -w 10 "$(address 1)"
+	wait_until 20 ping -q -c 1 -W 1 "$(address 0)"
+	wait_until 20 ping -q -c 1 -W 1 "$(address 1)"
 	[ "$(guest hostname)" = big ]
 	[ "$(guest id -u)" = 0 ]
 }
@@ -253,7 +253,7 @@ prompted() {
 	[ "$(guest cat /etc/machine-id)" = \
 		"$(cat "$BATS_FILE_TMPDIR/machine-id")" ]
 	[ "$(guest cat /srv/db/file /root/file | xargs)" = "kept kept" ]
-	ping -c 1 -w 10 "$(address 1)"
+	wait_until 20 ping -q -c 1 -W 1 "$(address 1)"
 	# The address is the same, and so is the host key: ssh would tell.
 }
 

@@ -92,7 +92,7 @@ in_vm() { # VM COMMAND
 		'[.[].addr_info[] | select(.local) |
 		"\(.local)/\(.prefixlen)"]')" = \
 		"$(hv twin '.net.nics[0].addresses' | jq -c .)" ]
-	in_vm twin ping -c 1 -w 10 "$(address big)"
+	wait_until 20 in_vm twin ping -q -c 1 -W 1 "$(address big)"
 	[ "$(in_vm twin df --output=size / | tail -n 1)" -gt 2500000 ]
 	guest true
 }
