@@ -99,7 +99,7 @@ void vm_tidy(struct vm *vm, uid_t uid)
 		unlinkat(pin, VMM_BASE, 0);
 	if (run >= 0) {
 		if (disks_chown(vm, run, 0, &err) < 0)
-			log_warn("%s: %s", vm->vm.name, err.msg);
+			log_info("%s: %s", vm->vm.name, err.msg);
 		disks_clean(run);
 	}
 	if (uid)

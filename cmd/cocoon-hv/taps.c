@@ -100,7 +100,9 @@ static int rest_all(const struct vm *vm, bool rest, struct err *err)
 	int r = nl_open(&nl, NETLINK_ROUTE, err);
 
 	for (size_t i = 0; i < vm->net.nics.n && r == 0; i++) {
-		int index = (int)if_nametoindex(nics[i].ifname);
+		/* A NIC that somebody else made may have no name there. */
+		int index =
+		    nics[i].ifname ? (int)if_nametoindex(nics[i].ifname) : 0;
 		int has = index ? nl_tc_has_rest(&nl, index, err) : rest;
 
 		if (has < 0 || has == rest) {
