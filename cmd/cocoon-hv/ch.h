@@ -25,6 +25,8 @@ const char *ch_restore_mode(unsigned int version, bool hugepages);
 
 /* ch_config.c: a VM as the body of vm.create; pure. */
 struct json_object *ch_config(const struct vm *vm);
+/* vm.net[i], as vm.add-net takes it, too. */
+struct json_object *ch_nic(const struct vm *vm, size_t i);
 /* The same VM as the options of a command line. */
 void ch_options(
     const struct vm *vm, const struct vmm_script *o, struct strv *out);

@@ -121,9 +121,9 @@ static struct json_object *disk(
 	return o;
 }
 
-static struct json_object *nic(
-    const struct vm *vm, const struct doc_nic *n, size_t i)
+struct json_object *ch_nic(const struct vm *vm, size_t i)
 {
+	const struct doc_nic *n = (const struct doc_nic *)vm->net.nics.v + i;
 	struct json_object *o = jval_object();
 	char id[32];
 
@@ -166,7 +166,6 @@ static void set_devices(const struct vm *vm, struct json_object *o)
 struct json_object *ch_config(const struct vm *vm)
 {
 	const struct doc_disk *d = vm->plan.disks.v;
-	const struct doc_nic *n = vm->net.nics.v;
 	struct json_object *o = jval_object(), *disks = jval_array();
 	struct json_object *nics = jval_array();
 
@@ -177,7 +176,7 @@ struct json_object *ch_config(const struct vm *vm)
 		jval_push(disks, disk(vm, &d[i], i));
 	jval_set(o, "disks", disks);
 	for (size_t i = 0; i < vm->net.nics.n; i++)
-		jval_push(nics, nic(vm, &n[i], i));
+		jval_push(nics, ch_nic(vm, i));
 	jval_set(o, "net", nics);
 	set_devices(vm, o);
 	/*

@@ -239,20 +239,37 @@ static int grow_disks(struct vmm_link *l, const struct vm *vm, struct err *err)
 	return 0;
 }
 
+/* Those that the state does not have. */
+static int plug_nics(struct vmm_link *l, const struct vm *vm, struct err *err)
+{
+	size_t n = vm->net.nics.n;
+
+	for (size_t i = n - vm->new_nics; i < n; i++) {
+		AUTO_JSON struct json_object *body = ch_nic(vm, i);
+
+		if (ch_put(&l->api, "/api/v1/vm.add-net", body, API_MS, err) <
+		    0)
+			return err_wrap(err, "NIC %zu", i);
+	}
+	return 0;
+}
+
 int ch_load(struct vmm_link *l, const struct vm *vm, const struct vmm_fds *fds,
     struct err *err)
 {
+	struct vm was = *vm;
 	int r;
 
 	(void)fds;
-	if (write_config(vm, l->run_fd, err) < 0)
+	was.net.nics.n -= vm->new_nics;
+	if (write_config(&was, l->run_fd, err) < 0)
 		return -1;
 	r = restore(l, vm, err);
 	/* It has read them, or has them mapped. */
 	for (const struct vmm_file *f = ch_files; f->name; f++)
 		(void)unlinkat(l->run_fd, f->name, 0);
 	(void)unlinkat(l->run_fd, CONFIG, 0);
-	if (r < 0 || grow_disks(l, vm, err) < 0)
+	if (r < 0 || grow_disks(l, vm, err) < 0 || plug_nics(l, vm, err) < 0)
 		return -1;
 	return vm->spec.cpu > vm->plan.cpu
 		   ? ch_resize_cpu(vm, vm->spec.cpu, &l->api, API_MS, err)

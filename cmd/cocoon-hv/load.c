@@ -43,22 +43,30 @@ int load_open(const struct doc_snap *snap, struct err *err)
 	return take_fd(&fd);
 }
 
+static bool same_guest(const struct doc_guest *g, const struct doc_nic *nic)
+{
+	if (strcmp(g->mac, nic->mac) || g->addresses.n != nic->addresses.n)
+		return false;
+	for (size_t i = 0; i < g->addresses.n; i++)
+		if (strcmp(g->addresses.v[i], nic->addresses.v[i]))
+			return false;
+	return true;
+}
+
 void load_guest(struct vm *vm, const struct doc_snap *snap)
 {
-	const struct doc_guest *g = snap->guest.v;
 	const struct doc_nic *nic = vm->net.nics.v;
+	size_t n = vm->net.nics.n, same = 0;
+	struct doc_guest *g = xcalloc(n + 1, sizeof(*g));
 
-	vm->hv.guest = (struct jarr){0};
-	for (size_t i = 0; i < snap->guest.n && i < vm->net.nics.n; i++) {
-		bool same = !strcmp(g[i].mac, nic[i].mac) &&
-			    g[i].addresses.n == nic[i].addresses.n;
-
-		for (size_t k = 0; same && k < g[i].addresses.n; k++)
-			same =
-			    !strcmp(g[i].addresses.v[k], nic[i].addresses.v[k]);
-		if (!same)
-			vm->hv.guest = snap->guest;
+	for (size_t i = 0; i < n; i++) {
+		/* One that is plugged in has no address yet. */
+		g[i] = i < snap->guest.n
+			   ? ((const struct doc_guest *)snap->guest.v)[i]
+			   : (struct doc_guest){.mac = nic[i].mac};
+		same += same_guest(&g[i], &nic[i]);
 	}
+	vm->hv.guest = (struct jarr){g, same == n ? 0 : n};
 }
 
 int load_files(struct vm *vm, int snap, int run_fd, int pin_fd, struct err *err)
@@ -97,6 +105,8 @@ static int load_vm(struct vm *vm, const struct doc_snap *snap, struct err *err)
 	if (vm->lock_fd < 0)
 		return -1;
 	load_guest(vm, snap);
+	if (vm->net.nics.n > snap->guest.n)
+		vm->new_nics = vm->net.nics.n - snap->guest.n;
 	return launch_vm(vm, &from, false, NULL, err);
 }
 

@@ -158,18 +158,22 @@ static int check_cpu(const struct source *s, uint64_t want, struct err *err)
 static int check_wishes(
     struct source *s, const struct plan_opts *o, struct err *err)
 {
-	uint64_t nics = o->nics;
+	const struct vmm *v = vmm_find(s->plan.backend);
+	uint64_t nics;
 
-	if (wires_fill(&o->wires, s->spec.nics, &s->wishes, err) < 0)
+	if (wires_fill(&o->wires,
+		o->nics > s->spec.nics ? o->nics : s->spec.nics, &s->wishes,
+		err) < 0)
 		return -1;
-	if (s->wishes.nics > s->spec.nics)
-		nics = s->wishes.nics;
+	nics = s->wishes.nics > s->spec.nics ? s->wishes.nics : o->nics;
 	if (check_cpu(s, o->cpu, err) < 0 ||
 	    check_fixed(s, "--memory", o->memory, s->plan.memory,
 		"this backend cannot add memory to a guest that runs",
 		err) < 0 ||
-	    check_fixed(s, "--nics", nics, s->spec.nics,
-		"this backend cannot add NICs to a guest that runs", err) < 0)
+	    (!(v && v->caps & VMM_ADDS_NICS && nics > s->spec.nics) &&
+		check_fixed(s, "--nics", nics, s->spec.nics,
+		    "this backend cannot add NICs to a guest that runs",
+		    err) < 0))
 		return -1;
 	if (o->storage && o->storage < s->spec.storage)
 		return err_set(err, ERR_USAGE,
@@ -233,6 +237,7 @@ static void apply(struct source *s, const struct plan_opts *o)
 		s->spec.cpu = o->cpu;
 	if (o->storage)
 		s->spec.storage = o->storage;
+	s->spec.nics = s->wishes.nics;
 	if (o->wires.n) {
 		s->spec.network = s->wishes.network;
 		s->spec.networks = s->wishes.networks;

@@ -115,15 +115,17 @@ static int contain_nic(
 	return nl_do(in, err);
 }
 
+/* NICs that the guest was frozen without are its own from the start. */
 static int contain_all(
-    const struct doc_net *net, const struct doc_guest *guest, struct err *err)
+    const struct doc_net *net, const struct jarr *guest, struct err *err)
 {
 	const struct doc_nic *nics = net->nics.v;
+	const struct doc_guest *g = guest->v;
 	struct nl in;
 	int r = nl_open(&in, NETLINK_ROUTE, err);
 
-	for (size_t i = 0; r == 0 && i < net->nics.n; i++)
-		if (believes_otherwise(&guest[i], &nics[i]))
+	for (size_t i = 0; r == 0 && i < guest->n; i++)
+		if (believes_otherwise(&g[i], &nics[i]))
 			r = contain_nic(&in, &nics[i], err);
 	nl_close(&in);
 	return r;
@@ -146,12 +148,12 @@ int net_contain(const struct json_object *doc, struct err *err)
 	    doc_bind(doc, "net", &doc_net_table, &net, err) < 0)
 		return -1;
 	guest = jval_get(doc, "snap") ? &snap.guest : &hv.guest;
-	if (!guest->n || guest->n != net.nics.n)
+	if (!guest->n || guest->n > net.nics.n)
 		return 0;
 	ns = netns_open(id, err);
 	if (ns < 0 || netns_enter(ns, &stay, err) < 0)
 		return -1;
-	r = contain_all(&net, guest->v, err);
+	r = contain_all(&net, guest, err);
 	netns_leave(&stay);
 	return r < 0 ? err_wrap(err, "contain what the guest believes") : 0;
 }

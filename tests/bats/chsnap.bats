@@ -227,6 +227,42 @@ damage() {
 	[ "$(vcpus web)" = 2 ]
 }
 
+@test "clone: NICs are plugged in" {
+	carriers() {
+		ip netns exec "cn-$(hv "$1" .vm.id)" sh -c \
+			'cat /sys/class/net/cn*/carrier' | xargs
+	}
+	need ip nft
+	run_vm web --nics 1
+	counts web 1
+	save one web
+	t 0 cocoon vm clone --name more --nics 3 one
+	[ "$(carriers more)" = "1 1 1" ]
+	hv_is more '.net.nics | length' 3
+	# The guest has no address there yet, and its first NIC is the source's.
+	hv_is more '.hv.guest[1:] | map(.addresses // [] | length) | tojson' \
+		"[0,0]"
+	hv_is more '.hv.guest[0] | tojson' \
+		"$(hv web '.net.nics[0] | {mac, addresses} | tojson')"
+	cocoon-hv get more | cocoon-hint clone --format script |
+		grep -q "^nic2=.* $(hv more '.net.nics[2].mac')"
+	counts more 2
+	save two more
+	t 2 cocoon vm clone --name less --nics 2 two
+	t 0 cocoon vm clone --name third two
+	[ "$(carriers third)" = "1 1 1" ]
+	counts third 3
+	t 0 cocoon vm stop --force more
+	t 0 cocoon vm start more
+	[ "$(carriers more)" = "1 1 1" ]
+	# From none.
+	run_vm bare --nics 0
+	save three bare
+	t 0 cocoon vm clone --name first --nics 1 three
+	[ "$(carriers first)" = 1 ]
+	counts first 1
+}
+
 @test "save: an overlay is refused before v54, which would lose some of it" {
 	local record
 
