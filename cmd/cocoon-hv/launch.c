@@ -107,7 +107,9 @@ static int commit_record(struct vm *vm, bool cold, struct err *err)
 		vm->hv.guest = (struct jarr){0};
 	else if (vm->spec.cpu > vm->plan.cpu) {
 		vm->plan.cpu = vm->spec.cpu;
-		doc_put(vm->doc, "plan", &doc_plan_table, &vm->plan);
+		/* The plan's words are this object's. */
+		jval_set_int(
+		    jval_get(vm->doc, "plan"), "cpu", (int64_t)vm->plan.cpu);
 	}
 	vm->hv.resume = NULL;
 	vm->hv.loaded = !cold;

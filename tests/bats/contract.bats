@@ -602,7 +602,7 @@ check_page_options() {
 allowed_libraries() {
 	echo 'linux-vdso|ld-linux-x86-64|libc'
 	case $1 in
-	cocoon-net) echo 'libjson-c|libmnl' ;;
+	cocoon-net | cocoon-hv) echo 'libjson-c|libmnl' ;;
 	cocoon-hint) echo 'libjson-c|libcrypt' ;;
 	cocoon-*) echo libjson-c ;;
 	# Helpers read what comes from outside.
