@@ -206,16 +206,30 @@ static int write_config(const struct vm *vm, int run_fd, struct err *err)
 	return 0;
 }
 
-static int restore(struct vmm_link *l, const struct vm *vm, struct err *err)
+static int restore_as(
+    struct vmm_link *l, const struct vm *vm, const char *mode, struct err *err)
 {
 	AUTO_JSON struct json_object *body = jval_object();
-	const char *mode = ch_restore_mode(
-	    version_number(vm->plan.version), vm->plan.hugepages);
 
 	jval_set_str(body, "source_url", "file://.");
 	if (mode)
 		jval_set_str(body, "memory_restore_mode", mode);
 	return ch_put(&l->api, "/api/v1/vm.restore", body, dump_ms(vm), err);
+}
+
+/* Builds of v54 before #8581 do not know the word, and read nothing else. */
+static int restore(struct vmm_link *l, const struct vm *vm, struct err *err)
+{
+	const char *mode = ch_restore_mode(
+	    version_number(vm->plan.version), vm->plan.hugepages);
+	struct err e = {0};
+
+	if (restore_as(l, vm, mode, &e) == 0)
+		return 0;
+	if (mode && strstr(e.msg, "unknown variant"))
+		return restore_as(l, vm, NULL, err);
+	*err = e;
+	return -1;
 }
 
 /* Files that are smaller than the plan has them. */

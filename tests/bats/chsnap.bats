@@ -268,7 +268,8 @@ damage() {
 
 	run_vm web --nics 0
 	record=$COCOON_ROOT_DIR/vm-name/web/vm.json
-	jq -c '(.plan.disks[] | select(.role == "cow").format) = "qcow2"' \
+	jq -c '.hv.version = "53.0.0" |
+		(.plan.disks[] | select(.role == "cow").format) = "qcow2"' \
 		"$record" >edited
 	cat edited >"$record"
 	t 7 cocoon snapshot save --name one web
