@@ -35,15 +35,7 @@ mini_build() {
 # In setup_file: $BATS_FILE_TMPDIR/mini/pvh, the guest of hypervisors that boot
 # an ELF file by PVH. MINI_KERNEL=pvh makes it the kernel of what follows.
 pvh_build() {
-	local dir=$BATS_FILE_TMPDIR/mini
-
-	mkdir -p "$dir"
-	cc -m32 -c -o "$dir/pvh.o" "$TOP/tests/double/pvhguest.S"
-	cc -m32 -c -o "$dir/pvhdisk.o" "$TOP/tests/double/pvhdisk.S"
-	ld -m elf_i386 -z noexecstack --no-warn-rwx-segments -N \
-		-Ttext 0x1000000 --section-start=.note.Xen=0x1004000 \
-		-o "$dir/pvh" "$dir/pvh.o" "$dir/pvhdisk.o"
-	objcopy -I elf32-i386 -O elf64-x86-64 "$dir/pvh"
+	"$TOP/tests/double/pvh-build" "$BATS_FILE_TMPDIR/mini"
 }
 
 # In setup, behind setup_root.

@@ -82,14 +82,47 @@ layout() {
 	"$here/../double/oci-layout" "$P/$1"
 }
 
-# An image that qemu boots in a blink, and what plan found out about the host,
+# The hypervisor of the VMs: qemu, or fc, the one of COCOON_TEST_FC.
+CRASH_BACKEND=${CRASH_BACKEND:-qemu}
+export COCOON_FC_BINARY=/nonexistent COCOON_CH_BINARY=/nonexistent
+if [ "$CRASH_BACKEND" = fc ]; then
+	export COCOON_KVM=yes COCOON_FC_BINARY=${COCOON_TEST_FC:?}
+fi
+
+# The guest of VM N/ really runs: its hypervisor says so.
+guest_runs() { # DIRECTORY
+	if [ "$CRASH_BACKEND" = fc ]; then
+		(cd "$1" && curl -s --max-time 10 --unix-socket api.sock \
+			http://localhost/) | jq -e '.state == "Running"' >"$W/api"
+		return
+	fi
+	printf '%s\n' '{"execute":"qmp_capabilities"}' \
+		'{"execute":"query-status"}' |
+		timeout 10 python3 -c '
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX)
+os.chdir(sys.argv[1])
+s.connect("api.sock")
+s.sendall(sys.stdin.buffer.read())
+f = s.makefile()
+while (line := f.readline()) and "status" not in line:
+    pass
+sys.exit("running" not in line.replace("\"running\": false", ""))' "$1"
+}
+
+# An image that boots in a blink, and what plan found out about the host,
 # in $P, for copy_mini.
 prepare_mini() {
 	local dir=$P/guest
 
 	mkdir "$dir"
-	cc -m32 -c -o "$dir/guest.o" "$here/../double/miniguest.S"
-	ld -m elf_i386 -Ttext 0x100000 -o "$dir/kernel" "$dir/guest.o"
+	if [ "$CRASH_BACKEND" = fc ]; then
+		"$here/../double/pvh-build" "$dir"
+		mv "$dir/pvh" "$dir/kernel"
+	else
+		cc -m32 -c -o "$dir/guest.o" "$here/../double/miniguest.S"
+		ld -m elf_i386 -Ttext 0x100000 -o "$dir/kernel" "$dir/guest.o"
+	fi
 	export COCOON_ROOT_DIR=$P/root COCOON_STATE_RUN=$P/run
 	mkdir -m 700 "$P/root" "$P/run"
 	printf '%s\n' layer 'd boot' "copy boot/vmlinuz-1 $dir/kernel" \

@@ -24,20 +24,7 @@ next() {
 	cocoon snapshot verify >/dev/null || return
 	cocoon snapshot inspect new >/dev/null 2>&1 ||
 		sh -c "$COMMAND" >/dev/null || return
-	# QEMU must really run.
-	printf '%s\n' '{"execute":"qmp_capabilities"}' \
-		'{"execute":"query-status"}' |
-		timeout 10 python3 -c '
-import os, socket, sys
-s = socket.socket(socket.AF_UNIX)
-os.chdir(sys.argv[1])
-s.connect("api.sock")
-s.sendall(sys.stdin.buffer.read())
-f = s.makefile()
-while (line := f.readline()) and "status" not in line:
-    pass
-sys.exit("running" not in line.replace("\"running\": false", ""))' \
-			"$COCOON_ROOT_DIR/vm-name/it/0" || return
+	guest_runs "$COCOON_ROOT_DIR/vm-name/it/0" || return
 	cocoon vm rm --force it && cocoon snapshot rm new
 }
 

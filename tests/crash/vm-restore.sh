@@ -23,7 +23,7 @@ next() {
 	there it && sh -c "$COMMAND" >/dev/null &&
 		cocoon vm inspect it |
 		jq -e '.hv.state == "running"' >/dev/null &&
-		[ "$(pgrep -c qemu-system)" = 1 ] &&
+		[ "$(pgrep -c '^(qemu-system|firecracker)')" = 1 ] &&
 		cocoon vm rm --force it && cocoon snapshot rm snap
 }
 
