@@ -21,7 +21,8 @@ next() {
 	# What was not killed may still be about to commit it.
 	there new || sh -c "$COMMAND" >/dev/null || there new || return
 	cocoon vm status -o json new >/dev/null 2>&1 || :
-	cocoon vm rm --force new
+	# What is left of the killed pipeline may undo it first.
+	cocoon vm rm --force new || ! there new
 }
 
 check() {
