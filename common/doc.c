@@ -310,6 +310,16 @@ const char *doc_id(const struct json_object *doc, struct err *err)
 	return id;
 }
 
+bool doc_guest_is(const struct doc_guest *g, const struct doc_nic *is)
+{
+	if (strcmp(g->mac, is->mac) || g->addresses.n != is->addresses.n)
+		return false;
+	for (size_t i = 0; i < g->addresses.n; i++)
+		if (strcmp(g->addresses.v[i], is->addresses.v[i]))
+			return false;
+	return true;
+}
+
 void doc_made_add(struct json_object *doc, const char *member)
 {
 	struct json_object *made = jval_get(doc, "made");

@@ -164,6 +164,9 @@ struct doc_guest {
 	struct jstrs addresses;
 };
 
+/* Whether the NIC is as the guest believes: MAC, and addresses in their order. */
+bool doc_guest_is(const struct doc_guest *g, const struct doc_nic *is);
+
 struct doc_hv {
 	const char
 	    *state; /* created running paused stopped error; not on disk */

@@ -43,16 +43,6 @@ int load_open(const struct doc_snap *snap, struct err *err)
 	return take_fd(&fd);
 }
 
-static bool same_guest(const struct doc_guest *g, const struct doc_nic *nic)
-{
-	if (strcmp(g->mac, nic->mac) || g->addresses.n != nic->addresses.n)
-		return false;
-	for (size_t i = 0; i < g->addresses.n; i++)
-		if (strcmp(g->addresses.v[i], nic->addresses.v[i]))
-			return false;
-	return true;
-}
-
 void load_guest(struct vm *vm, const struct doc_snap *snap)
 {
 	const struct doc_nic *nic = vm->net.nics.v;
@@ -64,7 +54,7 @@ void load_guest(struct vm *vm, const struct doc_snap *snap)
 		g[i] = i < snap->guest.n
 			   ? ((const struct doc_guest *)snap->guest.v)[i]
 			   : (struct doc_guest){.mac = nic[i].mac};
-		same += same_guest(&g[i], &nic[i]);
+		same += doc_guest_is(&g[i], &nic[i]);
 	}
 	vm->hv.guest = (struct jarr){g, same == n ? 0 : n};
 }

@@ -19,17 +19,6 @@
 #include "nic.h"
 #include "nl_net.h"
 
-static bool believes_otherwise(
-    const struct doc_guest *g, const struct doc_nic *nic)
-{
-	if (strcmp(g->mac, nic->mac) || g->addresses.n != nic->addresses.n)
-		return true;
-	for (size_t i = 0; i < g->addresses.n; i++)
-		if (strcmp(g->addresses.v[i], nic->addresses.v[i]))
-			return true;
-	return false;
-}
-
 static void add_key(
     struct nl_tc_match *m, int offset, uint32_t value, uint32_t mask)
 {
@@ -125,7 +114,7 @@ static int contain_all(
 	int r = nl_open(&in, NETLINK_ROUTE, err);
 
 	for (size_t i = 0; r == 0 && i < guest->n; i++)
-		if (believes_otherwise(&g[i], &nics[i]))
+		if (!doc_guest_is(&g[i], &nics[i]))
 			r = contain_nic(&in, &nics[i], err);
 	nl_close(&in);
 	return r;

@@ -145,6 +145,25 @@ static void ids(void)
 	}
 }
 
+static void guests(void)
+{
+	const char *one[] = {"10.0.0.2/24"}, *two[] = {"10.0.0.2/24", "::2/64"},
+		   *other[] = {"10.0.0.3/24"};
+	struct doc_nic nic = {
+	    .mac = "02:00:00:00:00:01", .addresses = {one, 1}};
+	struct doc_guest g = {nic.mac, {one, 1}};
+
+	ok(doc_guest_is(&g, &nic), "the NIC that it knows");
+	g.addresses = (struct jstrs){other, 1};
+	ok(!doc_guest_is(&g, &nic), "another address");
+	g.addresses = (struct jstrs){two, 2};
+	ok(!doc_guest_is(&g, &nic), "one address more");
+	g.addresses = (struct jstrs){NULL, 0};
+	ok(!doc_guest_is(&g, &nic), "no address");
+	g = (struct doc_guest){"02:00:00:00:00:02", {one, 1}};
+	ok(!doc_guest_is(&g, &nic), "another MAC");
+}
+
 /* The names of tables are the members' names: redaction depends on it. */
 static void tables(void)
 {
@@ -167,6 +186,7 @@ int main(void)
 	errors();
 	binding();
 	ids();
+	guests();
 	tables();
 	return done();
 }
