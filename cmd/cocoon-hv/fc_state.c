@@ -127,7 +127,9 @@ int fc_capture(
 	AUTO_FD int pin = vm_pin_dir(vm, err);
 
 	/* From here on it counts anew which pages are written. */
-	if (pin < 0 || (unlinkat(pin, VMM_BASE, 0) < 0 && errno != ENOENT))
+	if (pin < 0)
+		return -1;
+	if (unlinkat(pin, VMM_BASE, 0) < 0 && errno != ENOENT)
 		return err_sys(err, errno, VMM_BASE ": remove");
 	jval_set_str(
 	    body, "snapshot_type", l->merge || is_sparse(vm) ? "Diff" : "Full");

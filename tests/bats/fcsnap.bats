@@ -133,16 +133,26 @@ teardown() {
 	cmp merged "$snap/mem"
 	t 0 cocoon vm resume leaf
 	counts leaf 2
+	# One that came to nothing has been a dump, too.
+	t 5 cocoon snapshot save --name one leaf
+	counts leaf 3
+	t 0 cocoon vm pause leaf
+	save merged leaf
+	cp --sparse=always "$snap/mem" merged
+	rm "$base"
+	save whole leaf
+	cmp merged "$snap/mem"
+	t 0 cocoon vm resume leaf
 	save four leaf
 	t 0 cocoon vm rm --force web leaf
-	t 0 cocoon snapshot rm one two three
+	t 0 cocoon snapshot rm one two three merged whole
 	t 0 cocoon vm clone --name last four
-	counts last 3
-	save five last
 	counts last 4
+	save five last
+	counts last 5
 	t 0 cocoon vm restore last five
 	key last +
-	wait_until 20 more_lines 1 last "count 000004"
+	wait_until 20 more_lines 1 last "count 000005"
 	# Nothing of it is kept for a VM that does not run.
 	t 0 cocoon vm stop --force last
 	[ ! -e "$COCOON_ROOT_DIR/vm-name/last/pin.1/base" ]
