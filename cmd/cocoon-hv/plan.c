@@ -123,10 +123,12 @@ static int check_backend(const struct planning *p, struct err *err)
 /* KVM if a stock kernel runs on it, found out once per boot of the host. */
 static int choose_accel(struct planning *p, char why[200], struct err *err)
 {
-	AUTO_FREE char *qemu = vmm_program(&vmm_qemu);
+	AUTO_FREE char *other =
+	    p->vmm == &vmm_qemu ? NULL : vmm_program(&vmm_qemu);
 
 	why[0] = '\0';
-	if (probe_kvm(qemu, p->image.kernel.path, why)) {
+	if (probe_kvm(p->vmm == &vmm_qemu ? p->binary : other,
+		p->image.kernel.path, why)) {
 		p->plan.accel = "kvm";
 		return 0;
 	}
