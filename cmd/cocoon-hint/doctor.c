@@ -1,26 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "confine.h"
 #include "doctor.h"
-#include "file.h"
 #include "hint.h"
-#include "seed.h"
+#include "proc.h"
 
 static void check_seed(struct call *call)
 {
-	AUTO_FD int fd = memfd_create("doctor", MFD_CLOEXEC);
-	struct doc_seed seed = {.meta_data = "instance-id: doctor\n"};
-	struct err err = {0};
+	AUTO_FREE char *helper = proc_helper("seed");
+	bool there = access(helper, X_OK) == 0;
 
-	if (seed_image(&seed, fd, &err) == 0) {
-		doctor_say(
-		    call, "seed", "ok", "the helper makes an image", NULL);
-		return;
-	}
-	doctor_say(call, "seed", "fail", err.msg,
+	doctor_say(call, "seed", there ? "ok" : "fail", helper,
 	    "install the helper beside the tools, or set COCOON_LIBEXEC");
 }
 

@@ -263,8 +263,6 @@ static void check_root(struct call *call)
 
 static int doctor_run(struct call *call, struct err *err)
 {
-	AUTO_FREE char *seed = proc_helper("seed");
-
 	(void)err;
 	check_root(call);
 	check_vmms(call);
@@ -274,8 +272,6 @@ static int doctor_run(struct call *call, struct err *err)
 	check_program(call, "mkfs.ext4", "e2fsprogs");
 	check_program(call, "qemu-img", "qemu-utils");
 	check_firmware(call);
-	doctor_say(call, "seed helper", access(seed, X_OK) == 0 ? "ok" : "fail",
-	    seed, "install Cocoon anew");
 	check_landlock(call);
 	check_space(call);
 	check_reflink(call);

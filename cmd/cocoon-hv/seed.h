@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The seed disk of a guest, made by the helper of that name. */
+/* The seed disk of a guest. */
 #ifndef COCOON_SEED_H
 #define COCOON_SEED_H
 

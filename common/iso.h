@@ -6,8 +6,8 @@
  * telling a library about it, needs no temporary file, clock or file system,
  * and starts five times as fast. The same files give the same bytes.
  */
-#ifndef COCOON_SEED_ISO_H
-#define COCOON_SEED_ISO_H
+#ifndef COCOON_ISO_H
+#define COCOON_ISO_H
 
 #include <stddef.h>
 
