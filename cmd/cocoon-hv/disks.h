@@ -17,6 +17,13 @@ int check_file(const char *file, struct err *err);
 /* A disk that the VM writes and nobody else has. */
 bool disk_is_own(const struct doc_disk *d);
 
+/* data_disk.c: "size=1G,name=db,..." each, behind those that *all has already
+ * (struct doc_data_disk). Strings stay for the process. */
+int data_disks(const struct strv *texts, struct jarr *all, struct err *err);
+/* plan.c: a data disk as it is planned. */
+struct doc_disk disk_plan(
+    const struct doc_data_disk *d, const struct doc_spec *spec, bool serials);
+
 int disks_create(const struct vm *vm, int run_fd, int pin_fd, struct err *err);
 int disks_pin(const struct vm *vm, int pin_fd, struct err *err);
 /* Names in N/ that are links to pin/: made anew. */

@@ -139,11 +139,24 @@ static int choose_accel(struct planning *p, char why[200], struct err *err)
 	    p->vmm->name, why);
 }
 
-static bool direct(const struct planning *p, const char *wish)
+static bool direct(const struct doc_spec *spec, const char *wish)
 {
 	if (wish && strcmp(wish, "auto"))
 		return !strcmp(wish, "on");
-	return !p->spec.no_direct_io;
+	return !spec->no_direct_io;
+}
+
+struct doc_disk disk_plan(
+    const struct doc_data_disk *d, const struct doc_spec *spec, bool serials)
+{
+	return (struct doc_disk){.role = "data",
+	    .format = "raw",
+	    .file = xasprintf("data-%s.raw", d->name),
+	    .serial = serials ? d->name : NULL,
+	    .fstype = d->fstype,
+	    .mount = d->mount,
+	    .size = d->size,
+	    .direct = direct(spec, d->directio)};
 }
 
 static void plan_disks(struct planning *p)
@@ -169,16 +182,9 @@ static void plan_disks(struct planning *p)
 	    .serial = serials ? "cocoon-cow" : NULL,
 	    .fstype = "ext4",
 	    .size = p->spec.storage,
-	    .direct = direct(p, NULL)};
+	    .direct = direct(&p->spec, NULL)};
 	for (size_t k = 0; k < p->spec.data_disks.n; k++)
-		d[i++] = (struct doc_disk){.role = "data",
-		    .format = "raw",
-		    .file = xasprintf("data-%s.raw", data[k].name),
-		    .serial = serials ? data[k].name : NULL,
-		    .fstype = data[k].fstype,
-		    .mount = data[k].mount,
-		    .size = data[k].size,
-		    .direct = direct(p, data[k].directio)};
+		d[i++] = disk_plan(&data[k], &p->spec, serials);
 	if (!p->spec.windows)
 		d[i++] = (struct doc_disk){.role = "cidata",
 		    .format = "raw",
