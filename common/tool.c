@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include "file.h"
 #include "jtext.h"
 #include "log.h"
+#include "tool_filter.h"
 #include "undo.h"
 #include "version.h"
 
@@ -58,6 +60,11 @@ bool tool_interrupted(void)
 	return interrupted;
 }
 
+int tool_signals(void)
+{
+	return interrupted;
+}
+
 int tool_check(struct err *err)
 {
 	return interrupted ? err_set(err, ERR_FAILED, "interrupted") : 0;
@@ -95,13 +102,6 @@ static void hold_signals(void)
 
 	for (size_t i = 0; i < ARRAY_LEN(sigs); i++)
 		sigaction(sigs[i], &sa, NULL);
-}
-
-static bool is_pipe(int fd)
-{
-	struct stat st;
-
-	return fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode);
 }
 
 static void undo_all(void)
@@ -150,188 +150,6 @@ static void help_verb(
 	    v->operands ? v->operands : "", v->summary);
 	opt_help(v->opts, v->n_opts, out);
 	opt_help(global_opts, ARRAY_LEN(global_opts), out);
-}
-
-static int put(const char *data, size_t len, struct err *err)
-{
-	if (write_all(STDOUT_FILENO, data, len) < 0)
-		return err_sys(err, errno, "stdout: write");
-	return 0;
-}
-
-int tool_emit(const struct json_object *doc, struct err *err)
-{
-	AUTO_BUF struct buf line = {0};
-
-	jval_print(doc, &line);
-	buf_ch(&line, '\n');
-	return put(line.data, line.len, err);
-}
-
-int tool_flush(struct call *call, struct err *err)
-{
-	int r = call->out.len ? put(call->out.data, call->out.len, err) : 0;
-
-	call->out.len = 0;
-	return r;
-}
-
-void tool_fail(struct call *call, struct json_object *doc, struct err *err)
-{
-	AUTO_JSON struct json_object *own = NULL;
-	AUTO_FREE char *tool = xasprintf("%s %s", log_prog(), call->verb->name);
-	struct err ignored;
-
-	log_error(call->verb->name, err);
-	if (!call->status)
-		call->status = (int)err->code;
-	if (!call->verb->emits)
-		return;
-	if (!doc) {
-		doc = own = jval_object();
-		jval_set_int(own, "v", 1);
-	}
-	doc_set_error(doc, tool, err);
-	if (tool_emit(doc, &ignored) < 0 && !call->status)
-		call->status = ERR_FAILED;
-}
-
-/* One document through the filter and out. */
-static void filter_one(struct call *call, struct json_object *doc)
-{
-	struct err err = {0};
-
-	bool failed = doc_error(doc, &err);
-
-	if (failed && !call->status)
-		call->status = (int)err.code;
-	if (failed && !call->verb->takes_errors) {
-		if (tool_emit(doc, &err) < 0 && !call->status)
-			call->status = ERR_FAILED;
-		return;
-	}
-	if (jval_int(doc, "v", 0) != 1) {
-		err_set(
-		    &err, ERR_INPUT, ".v: want 1: is this a cocoon document?");
-		tool_fail(call, doc, &err);
-		return;
-	}
-	/* Undoing goes on after a signal: that is what it is for. */
-	if ((!call->verb->takes_errors && tool_check(&err) < 0) ||
-	    call->verb->filter(call, doc, &err) < 0) {
-		const char *id = jval_str(jval_get(doc, "vm"), "id");
-
-		if (id)
-			err_object(&err, id);
-		tool_fail(call, doc, &err);
-		return;
-	}
-	if (!call->verb->emits)
-		return;
-	if (tool_emit(doc, &err) < 0) {
-		if (call->verb->undo)
-			call->verb->undo(call, doc);
-		if (!call->status)
-			call->status = ERR_FAILED;
-		log_error(call->verb->name, &err);
-	}
-}
-
-static int expected(void)
-{
-	const char *v = getenv("COCOON_EXPECT");
-
-	return v ? atoi(v) : -1;
-}
-
-/* Takes the documents that are complete in *in; -1 when it cannot go on. */
-static int take_documents(
-    struct call *call, struct buf *in, int *count, struct err *err)
-{
-	size_t start, end;
-	int r;
-
-	while ((r = jtext_split(in->data, in->len, &start, &end)) > 0) {
-		AUTO_JSON struct json_object *doc = NULL;
-		struct err bad = {0};
-
-		doc = jval_parse(in->data + start, end - start, &bad);
-		buf_consume(in, end);
-		++*count;
-		/* One bad line does not stop the others. */
-		if (doc)
-			filter_one(call, doc);
-		else
-			tool_fail(call, NULL, &bad);
-		jdoc_free_bound();
-	}
-	if (r < 0)
-		return err_set(err, ERR_INPUT,
-		    "stdin: expected a JSON object, got \"%.20s\"",
-		    in->data + start);
-	if (in->len > JTEXT_MAX_SIZE)
-		return err_set(err, ERR_INPUT,
-		    "stdin: a document of more than %zu bytes", JTEXT_MAX_SIZE);
-	return 0;
-}
-
-/*
- * A signal is for all stages, and what the ones in front of us have to undo
- * comes down the pipe: it must not end here. A second signal ends us.
- */
-static bool goes_on(const struct call *call)
-{
-	return !interrupted || call->verb->takes_errors ||
-	       (interrupted == 1 && is_pipe(STDIN_FILENO));
-}
-
-static int read_documents(struct call *call, int *count, struct err *err)
-{
-	AUTO_BUF struct buf in = {0};
-
-	for (;;) {
-		ssize_t n;
-
-		if (in.cap - in.len < 4096)
-			buf_reserve(&in, 65536);
-		n = read(STDIN_FILENO, in.data + in.len, in.cap - in.len - 1);
-		if (n < 0 && errno == EINTR) {
-			if (!goes_on(call))
-				return tool_check(err);
-			continue;
-		}
-		if (n < 0)
-			return err_set(
-			    err, ERR_INPUT, "stdin: read: %s", strerror(errno));
-		if (n == 0)
-			break;
-		in.len += (size_t)n;
-		in.data[in.len] = '\0';
-		if (take_documents(call, &in, count, err) < 0)
-			return -1;
-	}
-	/* What is left is white space, or a text that does not end. */
-	for (size_t i = 0; i < in.len; i++)
-		if (!in.data[i] || !strchr(" \t\r\n", in.data[i]))
-			return jtext_check(in.data, in.len, err);
-	return 0;
-}
-
-/* A stage: until the end of input. */
-static int run_filter(struct call *call, struct err *err)
-{
-	int count = 0, want = expected();
-
-	if (read_documents(call, &count, err) < 0)
-		return -1;
-	/* After an error line, fewer is what is expected: it was told. */
-	if (want >= 0 && count < want && !call->status)
-		return err_set(err, ERR_INPUT,
-		    "stdin: %d of %d documents came: an earlier stage died",
-		    count, want);
-	if (want < 0 && count == 0)
-		return err_set(err, ERR_INPUT, "stdin: no document");
-	return call->verb->finish ? call->verb->finish(call, err) : 0;
 }
 
 static bool wants_filter(const struct call *call)
@@ -405,7 +223,7 @@ static void apply_globals(const struct globals *g)
 /* A usage error, too, is a line of the stream when stdout is a pipe. */
 static void say_usage_error(struct call *call, struct err *err)
 {
-	if (is_pipe(STDOUT_FILENO)) {
+	if (tool_is_pipe(STDOUT_FILENO)) {
 		tool_fail(call, NULL, err);
 		return;
 	}
@@ -420,7 +238,7 @@ static int say_no_verb(const struct tool *tool, const struct err *err)
 	struct err ignored;
 
 	log_error(NULL, err);
-	if (!is_pipe(STDOUT_FILENO))
+	if (!tool_is_pipe(STDOUT_FILENO))
 		return ERR_USAGE;
 	doc = jval_object();
 	jval_set_int(doc, "v", 1);
@@ -449,13 +267,13 @@ static int call_verb(struct call *call)
 
 	bool filter = wants_filter(call);
 
-	if (call->verb->changes || (filter && is_pipe(STDIN_FILENO)))
+	if (call->verb->changes || (filter && tool_is_pipe(STDIN_FILENO)))
 		hold_signals();
 	if (call->verb->changes) {
 		signal(SIGPIPE, SIG_IGN);
 		xalloc_exit_hook = undo_all;
 	}
-	r = filter ? run_filter(call, &err) : call->verb->run(call, &err);
+	r = filter ? tool_filter(call, &err) : call->verb->run(call, &err);
 	if (r < 0)
 		tool_fail(call, NULL, &err);
 	if (tool_flush(call, &err) < 0) {

@@ -37,7 +37,8 @@ struct verb {
 	bool takes_errors; /* the filter sees error lines, too (undo) */
 	bool hidden;       /* not in --help's list: not for people */
 
-	/* A filter is called once a document, which it changes in place... */
+	/* A filter is called once a document, which it changes in place...
+	 * TOOL_LATER: it is still at work with it, and has taken it over. */
 	int (*filter)(struct call *, struct json_object *doc, struct err *);
 	/* ... and this when the document could not be handed on. */
 	void (*undo)(struct call *, struct json_object *doc);
@@ -45,9 +46,23 @@ struct verb {
 	 * functions set: operands mean run, none (or "-") mean filter. */
 	bool (*is_filter)(const struct call *);
 	int (*run)(struct call *, struct err *);
+	/*
+	 * Of a filter that says TOOL_LATER: can be read when the first of
+	 * what is at work is done, -1: nothing is; and that one is handed on,
+	 * by tool_done, once it is done.
+	 */
+	int (*later_fd)(const struct call *);
+	void (*later)(struct call *);
+	/*
+	 * The last stage may tell people in place of handing a document on,
+	 * also of an error line. 1: it was not asked to.
+	 */
+	int (*present)(struct call *, struct json_object *doc, struct err *);
 	/* After the last document. May be NULL. */
 	int (*finish)(struct call *, struct err *);
 };
+
+#define TOOL_LATER 1
 
 struct tool {
 	const char *name, *summary;
@@ -62,6 +77,9 @@ void tool_title(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 /* Writes one document as a line at once. -1: the reader is gone. */
 int tool_emit(const struct json_object *doc, struct err *err);
+/* The end of a document of which the filter said TOOL_LATER: *err is why it
+ * failed (code ERR_NONE: it did not). */
+void tool_done(struct call *call, struct json_object *doc, struct err *err);
 /* Writes what is in call->out now, for verbs that follow something. */
 int tool_flush(struct call *call, struct err *err);
 /*

@@ -17,6 +17,7 @@
 #include "file.h"
 #include "hv.h"
 #include "live.h"
+#include "report.h"
 #include "undo.h"
 
 /* What undo needs; one at a time is on the way. */
@@ -217,11 +218,18 @@ static void create_undo(struct call *call, struct json_object *doc)
 		tool_fail(call, doc, &err);
 }
 
+static const struct opt opts[] = {REPORT_OPTS};
+
 const struct verb verb_create = {
     .name = "create",
     .summary = "Make the VM's directory, disks and record.",
     .emits = true,
     .changes = true,
+    .opts = opts,
+    .n_opts = ARRAY_LEN(opts),
+    .opts_size = sizeof(struct report_opts),
     .filter = create_filter,
+    .present = report_present,
+    .finish = report_finish,
     .undo = create_undo,
 };

@@ -60,6 +60,8 @@ bool vm_hibernates(const struct vm *vm);
 void taps_rest(struct vm *vm);
 /* Removes a VM by id, running or not; its VMM is killed. */
 int vm_remove(const char *id, struct err *err);
+/* The same of one that its document made, which may have no name yet. */
+int vm_remove_made(const struct json_object *doc, struct err *err);
 /* The ids of references, one for each; one bad reference fails them all. */
 int vm_resolve_all(const struct strv *refs, struct strv *ids, struct err *err);
 /* True if ids[i] stands in front of i, too: that VM is done already. */
@@ -75,20 +77,50 @@ int vm_run_dir(const struct vm *vm, struct err *err);
 int vm_pin_dir(const struct vm *vm, struct err *err);
 
 /*
- * launch.c: starts the VM, whose lock is held. Without wait a monitor is
- * forked and stays; with wait this process is the monitor: locks are dropped,
- * *status is how the VM ended, and the VM's directory may be gone.
+ * launch.c: VMs come to run, each by a process of its own that becomes its
+ * monitor, several at a time.
  */
+struct launch;
+struct launch_job {
+	/*
+	 * In the process of its own: all that there is to do up to launch_vm,
+	 * which does not return where that succeeds.
+	 */
+	int (*run)(struct launch *l, struct json_object *doc, struct err *err);
+	/*
+	 * In the one that asked, where it failed; may be NULL. died: without a
+	 * word, and nothing of it was undone.
+	 */
+	void (*failed)(struct call *call, struct json_object *doc, bool died);
+	/* And where it runs: what only root can do. NULL: nothing. */
+	void (*done)(const char *id);
+};
+/* For a filter to return: TOOL_LATER, or -1. */
+int launch_start(struct call *call, struct json_object *doc,
+    const struct launch_job *job, struct err *err);
+/* verb.later_fd and verb.later of who calls launch_start. */
+int launch_later_fd(const struct call *call);
+void launch_later(struct call *call);
+
 struct launch_from {
 	int dir_fd; /* the snapshot's directory */
 	/* Behind the record, the VM loaded and paused; NULL: nothing. */
 	int (*commit)(struct vm *vm, struct err *err);
-	/* In the monitor: what must not stay open there; may be NULL. */
-	void (*in_child)(const struct launch_from *from);
+	/* The guest runs: what must not stay open while it does. NULL: nothing. */
+	void (*release)(void);
 };
-/* from: loads the state that is there; NULL: a cold boot. */
-int launch_vm(struct vm *vm, const struct launch_from *from, bool wait,
-    int *status, struct err *err);
+/*
+ * Starts the VM, whose lock is held; this process is its monitor from then on.
+ * l: of launch_job.run, and doc is what is handed on: its members that the
+ * record has are set to that. NULL: in the foreground, without a state to load:
+ * locks are dropped, *status is how the VM ended, and its directory may be gone.
+ */
+int launch_vm(struct vm *vm, const struct launch_from *from, struct launch *l,
+    struct json_object *doc, int *status, struct err *err);
+/* In launch_job.run: there was nothing to start, this is handed on. Ends. */
+NORETURN void launch_nothing(struct launch *l, const struct json_object *doc);
+/* The record's members into a document that is handed on. */
+void vm_document(const struct vm *vm, struct json_object *doc);
 
 /* The client side of console.sock and the like: connects to a socket in
  * the directory, however deep that is. */

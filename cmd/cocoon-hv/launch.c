@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From a stopped VM to a running one. The monitor holds a socket from us:
- * end of file before the commit byte, and it kills the VMM.
+ * From a stopped VM to a running one. Each is the work of a process that stays
+ * as its monitor; who asked for it holds a socket to it: end of file before the
+ * commit byte, and the process undoes what it did.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <stdlib.h>
+#include <malloc.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -15,8 +15,8 @@
 
 #include "disks.h"
 #include "file.h"
+#include "jobs.h"
 #include "live.h"
-#include "log.h"
 #include "monitor.h"
 
 static struct monitor new_monitor(struct vm *vm)
@@ -94,7 +94,6 @@ static void give_up(struct monitor *m)
 	struct err ignored;
 
 	monitor_abort(m);
-	/* A monitor that was killed could not do that. */
 	(void)live_kill_others(m->vm->fd, UINT64_MAX, &ignored);
 	vm_tidy(m->vm, m->uid);
 	taps_rest(m->vm);
@@ -121,81 +120,35 @@ static int commit_record(struct vm *vm, bool cold, struct err *err)
 	return vm_save(vm, false, err);
 }
 
-/* A process of its own: nothing of the caller's stays open in it. */
-static void detach(struct monitor *m, const struct launch_from *from)
+void vm_document(const struct vm *vm, struct json_object *doc)
 {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	setsid();
-	for (int fd = 0; fd < 3; fd++)
-		dup2(null, fd);
-	close_fd(&null);
-	signal(SIGINT, SIG_DFL);
-	signal(SIGTERM, SIG_DFL);
-	signal(SIGHUP, SIG_DFL);
-	close_fd(&m->vm->lock_fd);
-	/* Locks that others wait for must not live as long as a VM does. */
-	state_lock_forget(&m->vm->st);
-	state_close(&m->vm->st);
-	if (from && from->in_child)
-		from->in_child(from);
-	prctl(PR_SET_NAME, "cocoon-monitor");
-	tool_title("cocoon-hv: monitor %s", m->vm->id);
-	if (chdir("/") < 0)
-		_exit(1);
+	for (const struct jtable *const *t = doc_tables; *t; t++)
+		if (jval_get(vm->doc, (*t)->name))
+			jval_set(doc, (*t)->name,
+			    jval_ref(jval_get(vm->doc, (*t)->name)));
 }
 
-static void send_report(int fd, const struct err *err)
+/* The VM stands still: is it to be? */
+static int ask_to_commit(struct launch *l, struct err *err)
 {
-	if (send(fd, err, sizeof(*err), MSG_NOSIGNAL) < 0)
-		_exit(1);
-}
-
-/* The monitor's life in the child; *link is its end of the socket. */
-static NORETURN void monitor_child(
-    struct monitor *m, const struct launch_from *from, int link)
-{
-	struct err err = {0};
+	struct report r = {{0}, true, 0};
 	char byte;
 
-	detach(m, from);
-	if (monitor_begin(m, &err) < 0) {
-		monitor_abort(m);
-		send_report(link, &err);
-		_exit(1);
-	}
-	send_report(link, &err);
-	if (read(link, &byte, 1) != 1) {
-		monitor_abort(m);
-		_exit(1);
-	}
-	if (monitor_resume(m, &err) < 0 || monitor_drop(m, &err) < 0) {
-		monitor_abort(m);
-		send_report(link, &err);
-		_exit(1);
-	}
-	send_report(link, &err);
-	close(link);
-	_exit(monitor_serve(m));
-}
+	if (tool_check(err) < 0)
+		return -1;
+	if (launch_report(l->fd, &r, NULL) < 0)
+		return err_set(err, ERR_FAILED, "who asked for it is gone");
+	for (;;) {
+		ssize_t n = recv(l->fd, &byte, 1, 0);
 
-/* What the monitor says: 0, or -1 with its error. */
-static int read_report(int fd, struct err *err)
-{
-	struct err said;
-	ssize_t n;
-
-	do
-		n = recv(fd, &said, sizeof(said), MSG_WAITALL);
-	while (n < 0 && errno == EINTR && !tool_interrupted());
-	if (n != sizeof(said))
-		return tool_check(err) < 0
-			   ? -1
-			   : err_set(err, ERR_FAILED, "the monitor died");
-	if (said.code == ERR_NONE)
-		return 0;
-	*err = said;
-	return -1;
+		if (n == 1)
+			return 0;
+		if (tool_check(err) < 0)
+			return -1;
+		if (n == 0 || errno != EINTR)
+			return err_set(
+			    err, ERR_FAILED, "who asked for it is gone");
+	}
 }
 
 /* The record, and what else makes it true. */
@@ -207,40 +160,58 @@ static int commit_all(
 	return from && from->commit ? from->commit(vm, err) : 0;
 }
 
-static int run_forked(
-    struct monitor *m, const struct launch_from *from, struct err *err)
+static int begin(struct monitor *m, const struct launch_from *from,
+    struct launch *l, struct err *err)
 {
-	AUTO_FD int ours = -1;
-	int sv[2];
-	pid_t pid;
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0)
-		return err_sys(err, errno, "socketpair");
-	pid = fork();
-	if (pid == 0) {
-		close(sv[0]);
-		monitor_child(m, from, sv[1]);
-	}
-	ours = sv[0];
-	close(sv[1]);
-	if (pid < 0)
-		return err_sys(err, errno, "fork");
-	if (read_report(ours, err) < 0 || commit_all(m->vm, from, err) < 0) {
-		/* End of file: the monitor kills the VMM; wait for that. */
-		close_fd(&ours);
-		waitpid(pid, NULL, 0);
+	if (monitor_begin(m, err) < 0 || (l && ask_to_commit(l, err) < 0) ||
+	    commit_all(m->vm, from, err) < 0)
 		return -1;
-	}
-	if (send(ours, "c", 1, MSG_NOSIGNAL) != 1)
-		return err_set(err, ERR_FAILED, "the monitor died");
-	return read_report(ours, err);
+	return monitor_resume(m, err);
+}
+
+/* A process of its own: nothing that others wait for stays with it. */
+static void settle_down(struct vm *vm, const struct launch_from *from)
+{
+	/* As the others: see drop_inherited. */
+	dup2(STDIN_FILENO, STDERR_FILENO);
+	if (from)
+		close(from->dir_fd);
+	if (from && from->release)
+		from->release();
+	close_fd(&vm->lock_fd);
+	state_close(&vm->st);
+	prctl(PR_SET_NAME, "cocoon-monitor");
+	if (chdir("/") < 0)
+		_exit(1);
+}
+
+/* In a process of its own, which ends with the VM. */
+static int run_apart(struct monitor *m, const struct launch_from *from,
+    struct launch *l, struct json_object *doc, struct err *err)
+{
+	struct buf text = {0};
+
+	if (begin(m, from, l, err) < 0)
+		return -1;
+	live_derive(m->vm);
+	state_lock_forget(&m->vm->st);
+	if (monitor_drop(m, err) < 0)
+		return -1;
+	vm_document(m->vm, doc);
+	jval_print(doc, &text);
+	settle_down(m->vm, from);
+	(void)launch_document(l->fd, &text);
+	close_fd(&l->fd);
+	tool_title("cocoon-hv: monitor %s", m->vm->id);
+	buf_release(&text);
+	malloc_trim(0);
+	_exit(monitor_serve(m));
 }
 
 /* In the foreground: this process is the monitor. */
 static int run_here(struct monitor *m, int *status, struct err *err)
 {
-	if (monitor_begin(m, err) < 0 || commit_record(m->vm, true, err) < 0 ||
-	    monitor_resume(m, err) < 0)
+	if (begin(m, NULL, NULL, err) < 0)
 		return -1;
 	close_fd(&m->vm->lock_fd);
 	if (monitor_drop(m, err) < 0)
@@ -252,15 +223,15 @@ static int run_here(struct monitor *m, int *status, struct err *err)
 	return 0;
 }
 
-int launch_vm(struct vm *vm, const struct launch_from *from, bool wait,
-    int *status, struct err *err)
+int launch_vm(struct vm *vm, const struct launch_from *from, struct launch *l,
+    struct json_object *doc, int *status, struct err *err)
 {
 	struct monitor m = new_monitor(vm);
 	int r = prepare(&m, from, err);
 
 	if (r == 0)
-		r = wait ? run_here(&m, status, err)
-			 : run_forked(&m, from, err);
+		r = l ? run_apart(&m, from, l, doc, err)
+		      : run_here(&m, status, err);
 	if (r < 0)
 		give_up(&m);
 	close_fd(&m.run_fd);

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -17,6 +16,7 @@
 #include "disks.h"
 #include "file.h"
 #include "live.h"
+#include "report.h"
 #include "undo.h"
 
 int load_open(const struct doc_snap *snap, struct err *err)
@@ -76,16 +76,11 @@ static int fill(struct vm *vm, int run_fd, int pin_fd, struct err *err)
 	return load_files(vm, snap_fd, run_fd, pin_fd, err);
 }
 
-static void in_child(const struct launch_from *from)
-{
-	close(from->dir_fd);
-	create_end();
-}
-
-static int load_vm(struct vm *vm, const struct doc_snap *snap, struct err *err)
+static int load_vm(struct vm *vm, struct launch *l, struct json_object *doc,
+    const struct doc_snap *snap, struct err *err)
 {
 	struct launch_from from = {
-	    .dir_fd = snap_fd, .commit = create_commit, .in_child = in_child};
+	    .dir_fd = snap_fd, .commit = create_commit, .release = create_end};
 
 	if (create_begin(vm, err) < 0 || create_files(vm, fill, err) < 0 ||
 	    tool_check(err) < 0)
@@ -97,73 +92,49 @@ static int load_vm(struct vm *vm, const struct doc_snap *snap, struct err *err)
 	load_guest(vm, snap);
 	if (vm->net.nics.n > snap->guest.n)
 		vm->new_nics = vm->net.nics.n - snap->guest.n;
-	return launch_vm(vm, &from, false, NULL, err);
+	return launch_vm(vm, &from, l, doc, NULL, err);
 }
 
-/* What the caller left open is not to stay open in a monitor, but the lock. */
-void load_drop_inherited(struct call *call)
-{
-	const char *v = getenv("COCOON_LOCK_FD");
-	unsigned int lock = v ? (unsigned int)atoi(v) : 0;
-
-	if (!call->data && lock > 3) {
-		close_range(3, lock - 1, 0);
-		close_range(lock + 1, ~0U, 0);
-	} else if (!call->data) {
-		close_range(lock == 3 ? 4 : 3, ~0U, 0);
-	}
-	call->data = call;
-}
-
-/* `made` is of this run, not of the record; the snapshot is neither. */
-static int load_bound(struct vm *vm, struct json_object *doc,
-    const struct doc_snap *snap, struct err *err)
-{
-	AUTO_JSON struct json_object *made = jval_ref(jval_get(doc, "made"));
-	AUTO_JSON struct json_object *from = jval_ref(jval_get(doc, "snap"));
-	size_t mark = undo_mark();
-	int r;
-
-	jval_del(doc, "made");
-	jval_del(doc, "snap");
-	r = load_vm(vm, snap, err);
-	if (r < 0) {
-		undo_run(mark);
-		jval_del(doc, "hv");
-		if (made)
-			jval_set(doc, "made", jval_ref(made));
-	} else {
-		undo_forget(mark);
-		live_derive(vm);
-	}
-	create_end();
-	return r;
-}
-
-static int load_filter(
-    struct call *call, struct json_object *doc, struct err *err)
+static int load_run(struct launch *l, struct json_object *doc, struct err *err)
 {
 	AUTO_VM struct vm vm = VM_NONE;
+	size_t mark = undo_mark();
 	struct doc_snap snap;
-	const char *id = doc_id(doc, err);
+	AUTO_JSON struct json_object *from = jval_ref(jval_get(doc, "snap"));
 	int r;
 
-	if (!id)
-		return -1;
-	load_drop_inherited(call);
-	memcpy(vm.id, id, sizeof(vm.id));
+	memcpy(vm.id, doc_id(doc, err), sizeof(vm.id));
 	vm.doc = jval_ref(doc);
 	if (doc_bind(doc, "snap", &doc_snap_table, &snap, err) < 0 ||
 	    vm_bind(&vm, err) < 0 || create_check(&vm, err) < 0 ||
 	    state_open(&vm.st, true, err) < 0 ||
 	    state_lock_shared(&vm.st, err) < 0)
 		return -1;
+	/* These are of this run, not of the record. */
+	jval_del(doc, "made");
+	jval_del(doc, "snap");
 	snap_fd = load_open(&snap, err);
-	if (snap_fd < 0)
-		return -1;
-	r = load_bound(&vm, doc, &snap, err);
-	close_fd(&snap_fd);
+	r = snap_fd < 0 ? -1 : load_vm(&vm, l, doc, &snap, err);
+	undo_run(mark);
 	return r;
+}
+
+/* Its process died, and has undone nothing. */
+static void load_failed(struct call *call, struct json_object *doc, bool died)
+{
+	struct err err = {0};
+
+	if (died && vm_remove_made(doc, &err) < 0)
+		tool_fail(call, doc, &err);
+}
+
+static int load_filter(
+    struct call *call, struct json_object *doc, struct err *err)
+{
+	static const struct launch_job job = {
+	    .run = load_run, .failed = load_failed};
+
+	return doc_id(doc, err) ? launch_start(call, doc, &job, err) : -1;
 }
 
 /* The reader is gone: nobody will know of this VM. */
@@ -175,11 +146,20 @@ static void load_undo(struct call *call, struct json_object *doc)
 		tool_fail(call, doc, &err);
 }
 
+static const struct opt opts[] = {REPORT_OPTS};
+
 const struct verb verb_load = {
     .name = "load",
     .summary = "Make VMs of snapshots; they go on where those stood still.",
     .emits = true,
     .changes = true,
+    .opts = opts,
+    .n_opts = ARRAY_LEN(opts),
+    .opts_size = sizeof(struct report_opts),
     .filter = load_filter,
+    .present = report_present,
+    .finish = report_finish,
+    .later_fd = launch_later_fd,
+    .later = launch_later,
     .undo = load_undo,
 };

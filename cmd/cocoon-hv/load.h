@@ -12,8 +12,7 @@ void load_guest(struct vm *vm, const struct doc_snap *snap);
 /* Disks, links and seed of a run directory. */
 int load_files(
     struct vm *vm, int snap_fd, int run_fd, int pin_fd, struct err *err);
-/* What the caller left open is not to stay open in a monitor, but the lock. */
-struct call;
-void load_drop_inherited(struct call *call);
+/* launch_job.failed of a VM that was there before. */
+void start_failed(struct call *call, struct json_object *doc, bool died);
 
 #endif

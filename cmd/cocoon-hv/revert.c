@@ -19,6 +19,7 @@
 #include "live.h"
 #include "load.h"
 #include "log.h"
+#include "report.h"
 #include "undo.h"
 
 static struct reverting {
@@ -49,8 +50,11 @@ static int undo_new(void *arg, struct err *err)
 	return remove_generation(r->vm->fd, r->new, err);
 }
 
-/* The highest generation that ever left a trace. */
-static int next_generation(int vm_fd, uint64_t *next, struct err *err)
+#define MAX_TRACES 64
+
+/* The generations that have left a trace; some of them twice. */
+static int traces(
+    int vm_fd, uint64_t out[MAX_TRACES], size_t *n, struct err *err)
 {
 	int fd = openat(vm_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -60,18 +64,51 @@ static int next_generation(int vm_fd, uint64_t *next, struct err *err)
 		close_fd(&fd);
 		return err_sys(err, errno, "open the VM's directory");
 	}
-	while ((de = readdir(d))) {
-		unsigned long long n;
+	*n = 0;
+	while (*n < MAX_TRACES && (de = readdir(d))) {
+		unsigned long long g;
 		char end;
 
-		if ((sscanf(de->d_name, "%llu%c", &n, &end) == 1 ||
-			sscanf(de->d_name, "live.%llu%c", &n, &end) == 1 ||
-			sscanf(de->d_name, "pin.%llu%c", &n, &end) == 1) &&
-		    n >= *next)
-			*next = n + 1;
+		if (sscanf(de->d_name, "%llu%c", &g, &end) == 1 ||
+		    sscanf(de->d_name, "live.%llu%c", &g, &end) == 1 ||
+		    sscanf(de->d_name, "pin.%llu%c", &g, &end) == 1)
+			out[(*n)++] = g;
 	}
 	closedir(d);
 	return 0;
+}
+
+/* Above all that ever left a trace. */
+static int next_generation(int vm_fd, uint64_t *next, struct err *err)
+{
+	uint64_t g[MAX_TRACES];
+	size_t n;
+
+	if (traces(vm_fd, g, &n, err) < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		if (g[i] >= *next)
+			*next = g[i] + 1;
+	return 0;
+}
+
+/* It runs: what it was before goes. */
+static void remove_older(const char *id)
+{
+	AUTO_VM struct vm vm = VM_NONE;
+	uint64_t g[MAX_TRACES];
+	struct err err;
+	size_t n;
+
+	if (vm_open(&vm, id, VM_LOCK_MS, &err) < 0 ||
+	    traces(vm.fd, g, &n, &err) < 0) {
+		log_warn("vm %s: %s", id, err.msg);
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (g[i] < vm.hv.generation &&
+		    remove_generation(vm.fd, g[i], &err) < 0)
+			log_warn("vm %s: %s", vm.vm.name, err.msg);
 }
 
 static int make_dir(int vm_fd, const char *format, uint64_t n, struct err *err)
@@ -122,11 +159,6 @@ static int end_old(
 	return result < 0 ? -1 : vm_bind(r->vm, err);
 }
 
-static void in_child(const struct launch_from *from)
-{
-	close(from->dir_fd);
-}
-
 /* The record as the document wants it; on disk it is when the VM is loaded. */
 static int take_over(struct reverting *r, const struct json_object *doc,
     const struct doc_snap *snap, struct err *err)
@@ -165,11 +197,11 @@ static void put_back(struct reverting *r, struct json_object *record)
 		log_warn("vm %s: %s", r->vm->id, err.msg);
 }
 
-static int revert_vm(struct reverting *r, const struct json_object *doc,
-    const struct doc_snap *snap, struct err *err)
+static int revert_vm(struct reverting *r, struct launch *l,
+    struct json_object *doc, const struct doc_snap *snap, struct err *err)
 {
 	AUTO_JSON struct json_object *record = NULL;
-	struct launch_from from = {.dir_fd = r->snap_fd, .in_child = in_child};
+	struct launch_from from = {.dir_fd = r->snap_fd};
 	AUTO_BUF struct buf text = {0};
 	struct vm *vm = r->vm;
 
@@ -182,52 +214,55 @@ static int revert_vm(struct reverting *r, const struct json_object *doc,
 	    take_over(r, doc, snap, err) < 0 || build(r, err) < 0 ||
 	    end_old(r, record, err) < 0)
 		return -1;
-	if (launch_vm(vm, &from, false, NULL, err) < 0) {
+	if (launch_vm(vm, &from, l, doc, NULL, err) < 0) {
 		put_back(r, record);
 		return err_wrap(err, "it is stopped, and as it was");
 	}
 	return 0;
 }
 
+static int revert_run(
+    struct launch *l, struct json_object *doc, struct err *err)
+{
+	AUTO_VM struct vm vm = VM_NONE;
+	size_t mark = undo_mark();
+	struct doc_snap snap;
+	AUTO_JSON struct json_object *from = jval_ref(jval_get(doc, "snap"));
+
+	if (doc_bind(doc, "snap", &doc_snap_table, &snap, err) < 0 ||
+	    vm_open(&vm, doc_id(doc, err), VM_LOCK_MS, err) < 0 ||
+	    state_lock_shared(&vm.st, err) < 0)
+		return -1;
+	jval_del(doc, "snap");
+	rv = (struct reverting){.vm = &vm, .snap_fd = load_open(&snap, err)};
+	if (rv.snap_fd >= 0)
+		(void)revert_vm(&rv, l, doc, &snap, err);
+	undo_run(mark);
+	return err_wrap(err, "vm %s", vm.vm.name);
+}
+
 static int revert_filter(
     struct call *call, struct json_object *doc, struct err *err)
 {
-	AUTO_VM struct vm vm = VM_NONE;
-	struct doc_snap snap;
-	struct err ignored;
-	size_t mark = undo_mark();
-	const char *id = doc_id(doc, err);
-	int r;
+	static const struct launch_job job = {
+	    .run = revert_run, .failed = start_failed, .done = remove_older};
 
-	if (!id)
-		return -1;
-	load_drop_inherited(call);
-	if (doc_bind(doc, "snap", &doc_snap_table, &snap, err) < 0 ||
-	    vm_open(&vm, id, VM_LOCK_MS, err) < 0 ||
-	    state_lock_shared(&vm.st, err) < 0)
-		return -1;
-	rv = (struct reverting){.vm = &vm, .snap_fd = load_open(&snap, err)};
-	if (rv.snap_fd < 0)
-		return -1;
-	r = revert_vm(&rv, doc, &snap, err);
-	close_fd(&rv.snap_fd);
-	if (r < 0) {
-		undo_run(mark);
-		return err_wrap(err, "vm %s", vm.vm.name);
-	}
-	undo_forget(mark);
-	if (remove_generation(vm.fd, rv.old, &ignored) < 0)
-		log_warn("vm %s: %s", vm.vm.name, ignored.msg);
-	live_derive(&vm);
-	jval_del(doc, "snap");
-	jval_set(doc, "hv", jval_ref(jval_get(vm.doc, "hv")));
-	return 0;
+	return doc_id(doc, err) ? launch_start(call, doc, &job, err) : -1;
 }
+
+static const struct opt opts[] = {REPORT_OPTS};
 
 const struct verb verb_revert = {
     .name = "revert",
     .summary = "Make VMs what snapshots were, in place.",
     .emits = true,
     .changes = true,
+    .opts = opts,
+    .n_opts = ARRAY_LEN(opts),
+    .opts_size = sizeof(struct report_opts),
     .filter = revert_filter,
+    .present = report_present,
+    .finish = report_finish,
+    .later_fd = launch_later_fd,
+    .later = launch_later,
 };

@@ -92,6 +92,23 @@ int vm_remove(const char *id, struct err *err)
 	return remove_one(id, true, doc, err);
 }
 
+int vm_remove_made(const struct json_object *doc, struct err *err)
+{
+	AUTO_VM struct vm vm = VM_NONE;
+	const char *id = doc_id(doc, err);
+	struct err ignored;
+
+	if (!id || state_open(&vm.st, false, err) < 0 ||
+	    doc_bind(doc, "vm", &doc_vm_table, &vm.vm, err) < 0)
+		return -1;
+	memcpy(vm.id, id, sizeof(vm.id));
+	vm.fd = state_vm_dir(&vm.st, id, &ignored);
+	if (vm.fd < 0)
+		return 0;
+	vm.lock_fd = state_vm_lock(&vm.st, vm.fd, id, VM_LOCK_MS, err);
+	return vm.lock_fd < 0 ? -1 : remove_opened(&vm, err);
+}
+
 /* A VM that was named twice: a line for each, as the next stage expects. */
 static void say_gone(struct json_object *doc, const char *id)
 {

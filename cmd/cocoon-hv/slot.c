@@ -140,15 +140,18 @@ int slot_claim(const struct vm *vm, uid_t *uid, struct err *err)
 		return -1;
 	for (unsigned int tries = 0; tries < SLOT_COUNT; tries++) {
 		unsigned int n = (at + tries) % SLOT_COUNT;
+		struct err e = {0};
 		char name[16];
 
 		snprintf(name, sizeof(name), "%u", n);
 		*uid = SLOT_UID_BASE + n;
-		if (claim(vm, slots, name, err) == 0)
+		if (claim(vm, slots, name, &e) == 0)
 			return 0;
-		if (err->code != ERR_STATE)
+		if (e.code != ERR_STATE) {
+			*err = e;
 			return err_wrap(err, "slot");
-		if (is_ours(vm, slots, name) || take_over(vm, slots, name, err))
+		}
+		if (is_ours(vm, slots, name) || take_over(vm, slots, name, &e))
 			return 0;
 	}
 	return err_set(

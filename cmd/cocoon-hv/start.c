@@ -9,12 +9,15 @@
 #include "live.h"
 #include "load.h"
 #include "log.h"
+#include "report.h"
 
 struct start_opts {
+	struct report_opts report;
 	bool wait, rm, cold;
 };
 
 static const struct opt opts[] = {
+    REPORT_OPTS,
     {.name = "wait",
 	.kind = OPT_FLAG,
 	.offset = offsetof(struct start_opts, wait),
@@ -55,37 +58,32 @@ static int take_over(struct vm *vm, const struct json_object *doc,
 	return *new_seed ? vm_bind(vm, err) : 0;
 }
 
-static void in_child(const struct launch_from *from)
-{
-	close(from->dir_fd);
-}
-
 /*
  * The disks are as they were when the guest stood still: only its state comes
  * from the snapshot. The seed and the command line are for the next boot.
  */
-static int wake(struct vm *vm, bool wait, int *status, struct err *err)
+static int wake(
+    struct vm *vm, struct launch *l, struct json_object *doc, struct err *err)
 {
-	struct launch_from from = {.in_child = in_child};
 	AUTO_FREE char *dir =
 	    xasprintf("%s/snap/%s", vm->st.root, vm->hv.resume);
 	struct doc_snap snap = {.id = vm->hv.resume, .dir = dir};
 	AUTO_FD int fd = load_open(&snap, err);
+	struct launch_from from = {.dir_fd = fd};
 
 	if (fd < 0)
 		return err_set(err, ERR_NOTFOUND,
 		    "the snapshot %s that it hibernates in cannot be opened; "
 		    "`cocoon vm start --cold` boots it without",
 		    vm->hv.resume);
-	if (wait)
+	if (!l)
 		return err_set(err, ERR_UNSUPPORTED,
 		    "it hibernates: start it without --wait, or with --cold");
-	from.dir_fd = fd;
-	return launch_vm(vm, &from, false, status, err);
+	return launch_vm(vm, &from, l, doc, NULL, err);
 }
 
-static int start_stopped(struct vm *vm, const struct json_object *doc,
-    bool wait, bool cold, int *status, struct err *err)
+static int start_stopped(struct vm *vm, struct launch *l,
+    struct json_object *doc, bool cold, int *status, struct err *err)
 {
 	bool new_seed = false;
 
@@ -99,67 +97,112 @@ static int start_stopped(struct vm *vm, const struct json_object *doc,
 		    vm_save(vm, true, err) < 0 || disks_seed(vm, run, err) < 0)
 			return -1;
 	}
+	jval_del(doc, "made");
 	if (!cold && vm_hibernates(vm))
-		return wake(vm, wait, status, err);
-	return launch_vm(vm, NULL, wait, status, err);
+		return wake(vm, l, doc, err);
+	return launch_vm(vm, NULL, l, doc, status, err);
 }
 
-/* --rm: the network goes with it, as `del --undo` reads in `made`. */
-static void remove_failed(struct vm *vm, struct json_object *doc)
+/* Its process died, and left the VM as it may be. */
+static int tidy_died(const char *id, struct err *err)
 {
-	struct err err;
+	AUTO_VM struct vm vm = VM_NONE;
+	struct live l;
 
-	close_fd(&vm->lock_fd);
-	if (vm_remove(vm->id, &err) < 0)
-		log_warn("%s: %s", vm->id, err.msg);
+	if (vm_open(&vm, id, VM_LOCK_MS, err) < 0)
+		return -1;
+	l = live_check(vm.fd, vm.hv.generation);
+	if (live_kill_others(vm.fd, UINT64_MAX, err) < 0)
+		return -1;
+	vm_tidy(&vm, l.uid);
+	taps_rest(&vm);
+	return 0;
+}
+
+void start_failed(struct call *call, struct json_object *doc, bool died)
+{
+	const char *id = jval_str(jval_get(doc, "vm"), "id");
+	struct err err = {0};
+
+	(void)call;
+	if (died && tidy_died(id, &err) < 0)
+		log_warn("%s: %s", id, err.msg);
+}
+
+/* --rm: the network goes with it, as `report` reads in `made`. */
+static void start_failed_rm(
+    struct call *call, struct json_object *doc, bool died)
+{
+	const char *id = jval_str(jval_get(doc, "vm"), "id");
+	struct err err = {0};
+
+	start_failed(call, doc, died);
+	if (vm_remove(id, &err) < 0)
+		log_warn("%s: %s", id, err.msg);
 	else
 		doc_made_add(doc, "net");
 }
 
-/* What the caller left open is not to stay open in a monitor. */
-static void drop_inherited(struct call *call)
+/* l: in a process of its own. NULL: in the foreground, with --wait. */
+static int start_vm(struct launch *l, struct json_object *doc, bool cold,
+    int *status, struct err *err)
 {
-	if (!call->data)
-		close_range(3, ~0U, 0);
-	call->data = call;
+	AUTO_VM struct vm vm = VM_NONE;
+
+	if (vm_open(&vm, doc_id(doc, err), VM_LOCK_MS, err) < 0)
+		return -1;
+	/* The VM has its name: no gc takes it, and no lock must outlive us. */
+	state_lock_forget(&vm.st);
+	if (!live_check(vm.fd, vm.hv.generation).alive) {
+		if (start_stopped(&vm, l, doc, cold, status, err) < 0)
+			return err_wrap(err, "vm %s", vm.vm.name);
+		/* Who served it knows the end, and may not look any more. */
+		vm_document(&vm, doc);
+		return 0;
+	}
+	live_derive(&vm);
+	jval_del(doc, "made");
+	vm_document(&vm, doc);
+	if (l)
+		launch_nothing(l, doc);
+	return 0;
+}
+
+static int start_run(struct launch *l, struct json_object *doc, struct err *err)
+{
+	return start_vm(l, doc, false, NULL, err);
+}
+
+static int start_cold(
+    struct launch *l, struct json_object *doc, struct err *err)
+{
+	return start_vm(l, doc, true, NULL, err);
 }
 
 static int start_filter(
     struct call *call, struct json_object *doc, struct err *err)
 {
+	/* By --cold and --rm. */
+	static const struct launch_job jobs[2][2] = {
+	    {{start_run, start_failed, NULL},
+		{start_run, start_failed_rm, NULL}},
+	    {{start_cold, start_failed, NULL},
+		{start_cold, start_failed_rm, NULL}}};
 	const struct start_opts *o = call->opts;
-	const char *id = doc_id(doc, err);
-	AUTO_VM struct vm vm = VM_NONE;
-	bool served = false;
-	int status = 0;
+	int status = 0, r;
 
-	if (!id)
+	if (!doc_id(doc, err))
 		return -1;
-	drop_inherited(call);
-	if (vm_open(&vm, id, VM_LOCK_MS, err) < 0)
-		return -1;
-	/* The VM has its name: no gc takes it, and no lock must outlive us. */
-	state_lock_forget(&vm.st);
-	if (!live_check(vm.fd, vm.hv.generation).alive) {
-		if (start_stopped(&vm, doc, o->wait, o->cold, &status, err) <
-		    0) {
-			if (o->rm)
-				remove_failed(&vm, doc);
-			return err_wrap(err, "vm %s", vm.vm.name);
-		}
-		served = o->wait;
-	}
-	if (o->wait && status && !call->status)
+	if (!o->wait)
+		return launch_start(call, doc, &jobs[o->cold][o->rm], err);
+	/* What the caller left open is not to stay open in a monitor. */
+	close_range(3, ~0U, 0);
+	r = start_vm(NULL, doc, o->cold, &status, err);
+	if (r < 0 && o->rm)
+		start_failed_rm(call, doc, false);
+	if (status && !call->status)
 		call->status = status;
-	/* Who served it knows the end, and may not look any more. */
-	if (!served)
-		live_derive(&vm);
-	jval_del(doc, "made");
-	for (const struct jtable *const *t = doc_tables; *t; t++)
-		if (jval_get(vm.doc, (*t)->name))
-			jval_set(doc, (*t)->name,
-			    jval_ref(jval_get(vm.doc, (*t)->name)));
-	return 0;
+	return r;
 }
 
 const struct verb verb_start = {
@@ -173,4 +216,8 @@ const struct verb verb_start = {
     .emits = true,
     .changes = true,
     .filter = start_filter,
+    .present = report_present,
+    .finish = report_finish,
+    .later_fd = launch_later_fd,
+    .later = launch_later,
 };

@@ -330,7 +330,7 @@ kill -9 $$'
 		cat >/dev/null
 		kill -9 $$
 	END
-	t 3 "$SHADOW/cocoon" vm create $SMALL -n 5 --name web mini
+	t 137 "$SHADOW/cocoon" vm create $SMALL -n 5 --name web mini
 	[ "$(grep -c '^created: ' <<<"$output")" = 2 ]
 	# The third may have got its name before its reader went.
 	t 0 cocoon gc
