@@ -1593,7 +1593,7 @@ by_hand() {
 	dir=$COCOON_ROOT_DIR/vm/$id/0
 	t 0 cocoon-hv resize --storage 128M "$id"
 	[ "$(stat -c %s "$dir/cow.raw")" = 134217728 ]
-	t 0 cocoon-hv resize --disk db --size 32M "$id"
+	t 0 cocoon vm resize --disk db --size 32M "$id"
 	[ "$(stat -c %s "$dir/data-db.raw")" = 33554432 ]
 	hv_is "$id" '[.plan.disks[] | select(.ro | not).size] | tostring' \
 		'[134217728,33554432]'
