@@ -70,6 +70,8 @@ void nl_tc_add_match(
 /* 1 yes, 0 no, -1. */
 int nl_tc_has_ingress(struct nl *nl, int index, struct err *err);
 int nl_tc_has_redirect(struct nl *nl, int from, int to, struct err *err);
+/* All frames, not only some of them. */
+int nl_tc_has_plain(struct nl *nl, int from, int to, struct err *err);
 int nl_tc_has_rest(struct nl *nl, int index, struct err *err);
 /* Pure: the device that a filter message redirects to, 0 if it does not. */
 int nl_tc_parse_redirect(const struct nlmsghdr *msg);

@@ -130,6 +130,7 @@ void nl_tc_del_rest(struct nl *nl, int index)
 
 struct search {
 	int index, to;
+	bool plain; /* a filter that takes every frame */
 	bool found;
 };
 
@@ -163,7 +164,7 @@ static int match_qdisc(const struct nlmsghdr *msg, void *arg)
 
 int nl_tc_has_ingress(struct nl *nl, int index, struct err *err)
 {
-	struct search s = {index, 0, false};
+	struct search s = {.index = index};
 
 	tc_msg(nl, RTM_GETQDISC, NLM_F_DUMP, "list qdiscs", index);
 	if (nl_dump(nl, match_qdisc, &s, err) < 0)
@@ -214,17 +215,24 @@ int nl_tc_parse_redirect(const struct nlmsghdr *msg)
 static int match_filter(const struct nlmsghdr *msg, void *arg)
 {
 	struct search *s = arg;
+	const struct tcmsg *tc;
 
-	if (!msg)
+	if (!msg) {
 		s->found = false;
-	else if (nl_tc_parse_redirect(msg) == s->to)
+		return 0;
+	}
+	if (nl_tc_parse_redirect(msg) != s->to)
+		return 0;
+	tc = mnl_nlmsg_get_payload(msg);
+	if (!s->plain || TC_H_MIN(tc->tcm_info) == htons((uint16_t)ETH_P_ALL))
 		s->found = true;
 	return 0;
 }
 
-int nl_tc_has_redirect(struct nl *nl, int from, int to, struct err *err)
+static int has_filter(
+    struct nl *nl, int from, int to, bool plain, struct err *err)
 {
-	struct search s = {from, to, false};
+	struct search s = {.index = from, .to = to, .plain = plain};
 	int r = nl_tc_has_ingress(nl, from, err);
 
 	/* Without the qdisc the kernel lists nothing, or says EINVAL. */
@@ -235,6 +243,16 @@ int nl_tc_has_redirect(struct nl *nl, int from, int to, struct err *err)
 	if (nl_dump(nl, match_filter, &s, err) < 0)
 		return -1;
 	return s.found;
+}
+
+int nl_tc_has_redirect(struct nl *nl, int from, int to, struct err *err)
+{
+	return has_filter(nl, from, to, false, err);
+}
+
+int nl_tc_has_plain(struct nl *nl, int from, int to, struct err *err)
+{
+	return has_filter(nl, from, to, true, err);
 }
 
 int nl_tc_has_rest(struct nl *nl, int index, struct err *err)

@@ -101,10 +101,7 @@ static void give_up(struct monitor *m)
 
 static int commit_record(struct vm *vm, bool cold, struct err *err)
 {
-	/* A guest that boots takes what it is told. */
-	if (cold)
-		vm->hv.guest = (struct jarr){0};
-	else if (vm->spec.cpu > vm->plan.cpu) {
+	if (!cold && vm->spec.cpu > vm->plan.cpu) {
 		vm->plan.cpu = vm->spec.cpu;
 		/* The plan's words are this object's. */
 		jval_set_int(
@@ -229,6 +226,9 @@ int launch_vm(struct vm *vm, const struct launch_from *from, struct launch *l,
 	struct monitor m = new_monitor(vm);
 	int r = prepare(&m, from, err);
 
+	/* A guest that boots takes what it is told. */
+	if (!from)
+		vm->hv.guest = (struct jarr){0};
 	if (r == 0)
 		r = l ? run_apart(&m, from, l, doc, err)
 		      : run_here(&m, status, err);

@@ -133,6 +133,38 @@ void taps_rest(struct vm *vm)
 		log_info("vm %s: %s", vm->vm.name, err.msg);
 }
 
+/* cocoon-net has let only some frames out, and all may go from now on. */
+static int let_out(struct nl *nl, const struct doc_nic *nic, struct err *err)
+{
+	int tap = (int)if_nametoindex(nic->tap);
+	int eth = nic->ifname ? (int)if_nametoindex(nic->ifname) : 0;
+	int r = tap && eth ? nl_tc_has_redirect(nl, tap, eth, err) : 0;
+
+	if (r <= 0)
+		return r;
+	r = nl_tc_has_plain(nl, tap, eth, err);
+	if (r)
+		return r < 0 ? -1 : 0;
+	nl_tc_del_ingress(nl, tap);
+	nl_tc_add_ingress(nl, tap);
+	nl_tc_add_redirect(nl, tap, eth);
+	return nl_do(nl, err);
+}
+
+/* A guest that boots, or was frozen as what it is, needs no containment. */
+static int let_out_all(const struct vm *vm, struct err *err)
+{
+	const struct doc_nic *nics = vm->net.nics.v;
+	const struct doc_guest *g = vm->hv.guest.v;
+	AUTO_NL struct nl nl = {0};
+	int r = nl_open(&nl, NETLINK_ROUTE, err);
+
+	for (size_t i = 0; i < vm->net.nics.n && r == 0; i++)
+		if (i >= vm->hv.guest.n || doc_guest_is(&g[i], &nics[i]))
+			r = let_out(&nl, &nics[i], err);
+	return r;
+}
+
 static int open_inside(void *arg, struct err *err)
 {
 	struct monitor *m = arg;
@@ -141,7 +173,9 @@ static int open_inside(void *arg, struct err *err)
 
 	for (size_t i = 0; i < m->vm->net.nics.n && r == 0; i++)
 		r = prepare_tap(m, &nics[i], err);
-	return r < 0 ? -1 : rest_all(m->vm, false, err);
+	if (r < 0 || let_out_all(m->vm, err) < 0)
+		return -1;
+	return rest_all(m->vm, false, err);
 }
 
 int taps_open(struct monitor *m, struct err *err)

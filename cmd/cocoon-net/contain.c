@@ -2,8 +2,9 @@
 /*
  * The guest of a clone believes to be its source: until it takes on what the
  * VM has, its frames must not reach the network, where the source may live. So
- * out of its tap goes only what has the VM's own MAC and, in IPv4 and ARP, its
- * own addresses; the rest finds no filter and ends in the namespace.
+ * out of its tap goes only what has the NIC's own MAC and, in IPv4 and ARP, one
+ * of the VM's own addresses, since a guest with two NICs on one network answers
+ * by either; the rest finds no filter and ends in the namespace.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -58,10 +59,11 @@ static void pass_ip(struct nl *in, int tap, int eth, const unsigned char mac[6],
 	nl_tc_add_match(in, tap, eth, &arp);
 }
 
-static void pass_addresses(struct nl *in, int tap, int eth,
+/* How many there are of IPv4. */
+static size_t pass_addresses(struct nl *in, int tap, int eth,
     const struct doc_nic *nic, const unsigned char mac[6])
 {
-	bool any = true;
+	size_t n = 0;
 
 	for (size_t i = 0; i < nic->addresses.n; i++) {
 		char text[64];
@@ -72,15 +74,27 @@ static void pass_addresses(struct nl *in, int tap, int eth,
 		    nic->addresses.v[i]);
 		if (inet_pton(AF_INET, text, &a) != 1)
 			continue;
-		any = false;
+		n++;
 		pass_ip(in, tap, eth, mac, ntohl(a.s_addr), 0xffffffff);
 	}
-	/* It is to ask a DHCP server, or whether an address is taken. */
-	pass_ip(in, tap, eth, mac, 0, any ? 0 : 0xffffffff);
+	return n;
 }
 
-static int contain_nic(
-    struct nl *in, const struct doc_nic *nic, struct err *err)
+static void pass_all(struct nl *in, int tap, int eth, const struct doc_net *net,
+    const struct doc_nic *nic, const unsigned char mac[6])
+{
+	const struct doc_nic *nics = net->nics.v;
+	size_t own = pass_addresses(in, tap, eth, nic, mac);
+
+	for (size_t i = 0; own && i < net->nics.n; i++)
+		if (&nics[i] != nic)
+			pass_addresses(in, tap, eth, &nics[i], mac);
+	/* It is to ask a DHCP server, or whether an address is taken. */
+	pass_ip(in, tap, eth, mac, 0, own ? 0xffffffff : 0);
+}
+
+static int contain_nic(struct nl *in, const struct doc_net *net,
+    const struct doc_nic *nic, struct err *err)
 {
 	struct nl_link tap, eth;
 	struct nl_tc_match v6;
@@ -100,7 +114,7 @@ static int contain_nic(
 	nl_tc_add_ingress(in, tap.index);
 	v6 = from_mac(ETH_P_IPV6, 3, mac);
 	nl_tc_add_match(in, tap.index, eth.index, &v6);
-	pass_addresses(in, tap.index, eth.index, nic, mac);
+	pass_all(in, tap.index, eth.index, net, nic, mac);
 	return nl_do(in, err);
 }
 
@@ -115,7 +129,7 @@ static int contain_all(
 
 	for (size_t i = 0; r == 0 && i < guest->n; i++)
 		if (!doc_guest_is(&g[i], &nics[i]))
-			r = contain_nic(&in, &nics[i], err);
+			r = contain_nic(&in, net, &nics[i], err);
 	nl_close(&in);
 	return r;
 }

@@ -250,6 +250,12 @@ marked() {
 		skip=60000000 count=${#2} 2>/dev/null)" = "$2" ]
 }
 
+# filters VM: how many let frames out of its first tap; one lets out all.
+filters() {
+	ip netns exec "cn-$(hv "$1" .vm.id)" tc filter show dev cn0 ingress |
+		grep -c 'Redirect to device eth0'
+}
+
 @test "clone: goes on where the source stood, as somebody else" {
 	run_vm web
 	counts web 1
@@ -274,6 +280,7 @@ marked() {
 	[ "$(hv twin .net.nics[0].mac)" != "$(hv web .net.nics[0].mac)" ]
 	[ "$(hv twin .boot.cmdline)" != "$(hv web .boot.cmdline)" ]
 	hv_is twin .snap null
+	[ "$(filters twin)" -gt 1 ]
 	# It lives on its own: without source, snapshot, image.
 	t 0 cocoon vm rm --force web
 	t 0 cocoon snapshot rm one
@@ -288,6 +295,7 @@ marked() {
 	key twin '?'
 	wait_until 20 said twin "kernel .*10.88.0.3.*"
 	hv_is twin .hv.guest null
+	[ "$(filters twin)" = 1 ]
 	counts twin 1
 	t 0 cocoon vm rm --force twin
 	nothing_left
@@ -575,8 +583,8 @@ leaves() {
 		id, mac, ip = sys.argv[1:]
 		libc = __import__("ctypes").CDLL(None)
 		host = os.open("/proc/self/ns/net", os.O_RDONLY)
-		peer = [d for d in os.listdir("/sys/class/net")
-		        if d.startswith("cn")][0]
+		peer = min(d for d in os.listdir("/sys/class/net")
+		           if d.startswith("cn"))
 		see = socket.socket(socket.AF_PACKET, socket.SOCK_RAW,
 		                    socket.htons(3))
 		see.bind((peer, 0))
@@ -623,5 +631,15 @@ leaves() {
 	t 0 cocoon-net del <<<"$doc"
 	t 0 cocoon-net add <<<"$(jq -c 'del(.snap)' <<<"$doc")"
 	[ "$(leaves 52:54:00:00:00:01 10.88.0.99)" = 4A ]
+	t 0 cocoon-net del <<<"$doc"
+	# With two NICs on one network it answers by either.
+	doc=$(jq -c '.spec.nics = 2 | .snap.guest[1] = {
+		mac: "52:54:00:00:00:02", addresses: ["10.88.0.98/16"]}' \
+		<<<"$doc")
+	t 0 cocoon-net add <<<"$doc"
+	mac=$(field "$output" '.net.nics[0].mac')
+	ip=$(field "$output" '.net.nics[1].addresses[0]' | cut -d/ -f1)
+	[ "$(leaves "$mac" "$ip")" = 4A ]
+	[ "$(leaves "$mac" 10.88.0.98)" = "" ]
 	t 0 cocoon-net del <<<"$doc"
 }
