@@ -210,6 +210,7 @@ static const struct jfield guest[] = {
 #define GU(m, k, fl, a, h) F(struct doc_guest, m, k, fl, a, h)
     GU(mac, J_STR, J_REQUIRED, NULL, "its MAC"),
     GU(addresses, J_STRS, 0, NULL, "CIDR; none: DHCP"),
+    GU(since, J_STRS, 0, NULL, "MACs that it may have by now"),
 };
 static const struct jtable guest_table = JTABLE(struct doc_guest, guest);
 
@@ -312,7 +313,8 @@ const char *doc_id(const struct json_object *doc, struct err *err)
 
 bool doc_guest_is(const struct doc_guest *g, const struct doc_nic *is)
 {
-	if (strcmp(g->mac, is->mac) || g->addresses.n != is->addresses.n)
+	if (g->since.n || strcmp(g->mac, is->mac) ||
+	    g->addresses.n != is->addresses.n)
 		return false;
 	for (size_t i = 0; i < g->addresses.n; i++)
 		if (strcmp(g->addresses.v[i], is->addresses.v[i]))

@@ -162,9 +162,12 @@ struct doc_ended {
 struct doc_guest {
 	const char *mac;
 	struct jstrs addresses;
+	struct jstrs since; /* MACs that it may have taken on: of a clone that
+			     * was saved nobody knows whether it was itself */
 };
 
-/* Whether the NIC is as the guest believes: MAC, and addresses in their order. */
+/* Whether the NIC is as the guest believes: MAC, and addresses in their order;
+ * not if it may have become another since. */
 bool doc_guest_is(const struct doc_guest *g, const struct doc_nic *is);
 
 struct doc_hv {

@@ -177,10 +177,15 @@ static int check_guest(const struct hint *h, struct err *err)
 		return err_set(err, ERR_INPUT,
 		    ".hv.guest: has %zu NICs, and .net %zu", h->hv.guest.n,
 		    h->net.nics.n);
-	for (size_t i = 0; i < h->hv.guest.n; i++)
+	for (size_t i = 0; i < h->hv.guest.n; i++) {
 		if (!valid_mac(g[i].mac))
 			return bad(
 			    err, ".hv.guest[].mac", g[i].mac, "a MAC address");
+		for (size_t k = 0; k < g[i].since.n; k++)
+			if (!valid_mac(g[i].since.v[k]))
+				return bad(err, ".hv.guest[].since",
+				    g[i].since.v[k], "a MAC address");
+	}
 	return 0;
 }
 

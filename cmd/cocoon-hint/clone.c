@@ -7,6 +7,7 @@
 
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
 #include "route.h"
 #include "script.h"
@@ -36,6 +37,17 @@ static int add_seed(struct buf *out, struct err *err)
 		buf_addf(out, "%02x", seed[i]);
 	buf_str(out, " >/dev/urandom\n");
 	return 0;
+}
+
+/* Frozen, a clock stands still on some hypervisors. It is set forward only:
+ * the script may be run long after it was made. */
+static void add_time(struct buf *out)
+{
+	long long now = (long long)time(NULL);
+
+	buf_addf(out,
+	    "[ \"$(date +%%s)\" -ge %lld ] || date -s @%lld >/dev/null || :\n",
+	    now, now);
 }
 
 static void add_identity(const struct hint *h, struct buf *out)
@@ -70,9 +82,13 @@ static void add_macs(const struct hint *h, struct buf *out)
 		     "\techo \"no NIC has the MAC $1\" >&2\n"
 		     "\texit 1\n"
 		     "}\n");
-	for (size_t i = 0; i < h->net.nics.n; i++)
-		buf_addf(out, "nic%zu=$(device %s %s)\n", i, old_mac(h, i),
-		    hint_nic(h, i)->mac);
+	for (size_t i = 0; i < h->net.nics.n; i++) {
+		buf_addf(out, "nic%zu=$(device %s", i, old_mac(h, i));
+		for (size_t k = 0; i < h->hv.guest.n && k < was(h, i)->since.n;
+		     k++)
+			buf_addf(out, " %s", was(h, i)->since.v[k]);
+		buf_addf(out, " %s)\n", hint_nic(h, i)->mac);
+	}
 	for (size_t i = 0; i < h->net.nics.n; i++)
 		buf_addf(out,
 		    "ip link set dev \"$nic%zu\" down\n"
@@ -169,8 +185,22 @@ static void add_cpus(const struct hint *h, struct buf *out)
 		    "\t[ ! -e \"$cpu\" ] || echo 1 >\"$cpu\" || :\ndone\n");
 }
 
-static int make_script(const struct hint *h, struct buf *out, struct err *err)
+/* It may be pasted at a prompt, where a tab asks for completion. */
+static void untab(struct buf *text, struct buf *out)
 {
+	for (size_t i = 0; i < text->len; i++)
+		if (text->data[i] == '\t')
+			buf_str(out, "    ");
+		else
+			buf_ch(out, text->data[i]);
+}
+
+static int make_script(
+    const struct hint *h, struct buf *script, struct err *err)
+{
+	AUTO_BUF struct buf text = {0};
+	struct buf *out = &text;
+
 	buf_addf(out,
 	    "#!/bin/sh\n"
 	    "# For root in the guest of %s, which woke up as the VM that was "
@@ -181,12 +211,14 @@ static int make_script(const struct hint *h, struct buf *out, struct err *err)
 	    h->vm.name);
 	if (add_seed(out, err) < 0)
 		return -1;
+	add_time(out);
 	add_identity(h, out);
 	add_network(h, out);
 	add_growth(h, out);
 	add_cpus(h, out);
 	/* What the host can have back. */
 	buf_str(out, "sync\necho 3 >/proc/sys/vm/drop_caches\n");
+	untab(out, script);
 	return 0;
 }
 

@@ -174,19 +174,41 @@ static int seal_all(struct capture *c, struct err *err)
 	return tool_check(err);
 }
 
+/* It has run what cocoon-hint says, or not: nobody knows. */
+static void add_since(struct doc_guest *g, const char *mac)
+{
+	struct jstrs next = {.n = g->since.n};
+
+	if (!strcmp(g->mac, mac))
+		return;
+	next.v = xcalloc(next.n + 1, sizeof(*next.v));
+	for (size_t i = 0; i < g->since.n; i++) {
+		if (!strcmp(g->since.v[i], mac)) {
+			free_ptr(&next.v);
+			return;
+		}
+		next.v[i] = g->since.v[i];
+	}
+	next.v[next.n++] = mac;
+	g->since = next;
+}
+
 /* What the guest believes: what was recorded of a clone, else what is so. */
 static void fill_guest(const struct vm *vm, struct jarr *out)
 {
 	const struct doc_nic *nic = vm->net.nics.v;
-	struct doc_guest *g;
+	const struct doc_guest *was = vm->hv.guest.v;
+	struct doc_guest *g = xcalloc(vm->net.nics.n + 1, sizeof(*g));
 
-	if (vm->hv.guest.n == vm->net.nics.n) {
-		*out = vm->hv.guest;
-		return;
+	for (size_t i = 0; i < vm->net.nics.n; i++) {
+		if (vm->hv.guest.n != vm->net.nics.n) {
+			g[i].mac = nic[i].mac;
+			g[i].addresses = nic[i].addresses;
+			continue;
+		}
+		g[i] = was[i];
+		add_since(&g[i], nic[i].mac);
 	}
-	g = xcalloc(vm->net.nics.n + 1, sizeof(*g));
-	for (size_t i = 0; i < vm->net.nics.n; i++)
-		g[i] = (struct doc_guest){nic[i].mac, nic[i].addresses};
 	*out = (struct jarr){g, vm->net.nics.n};
 }
 

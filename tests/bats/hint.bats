@@ -705,8 +705,16 @@ CLONE='.vm.name = "twin_1" | .spec.nics = 2
 	grep -qx 'nic0=$(device 02:00:00:00:00:01 02:00:00:00:00:05)' <<<"$output"
 	grep -qx 'nic1=$(device 02:00:00:00:00:02 02:00:00:00:00:06)' <<<"$output"
 	grep -qx 'ip link set dev "$nic1" address 02:00:00:00:00:06' <<<"$output"
-	grep -qx '	ip addr add fd00::5/64 dev "$nic0" nodad' <<<"$output"
-	grep -qx '		dhclient "$nic1"' <<<"$output"
+	grep -qx '    ip addr add fd00::5/64 dev "$nic0" nodad' <<<"$output"
+	grep -qx '        dhclient "$nic1"' <<<"$output"
+	# Pasted at a prompt a tab would ask for completion.
+	[[ $output != *$'\t'* ]]
+	# The clock goes forward to when it was made.
+	grep -qE '^\[ "\$\(date \+%s\)" -ge [0-9]+ \] \|\| date -s @[0-9]+ ' <<<"$output"
+	# A clone of a clone: that one has become itself, or not.
+	t 0 eval 'doc 1 "$CLONE | .hv.guest[0].since = [\"02:00:00:00:00:09\"]" |
+		cocoon-hint clone -o script'
+	grep -qx 'nic0=$(device 02:00:00:00:00:01 02:00:00:00:00:09 02:00:00:00:00:05)' <<<"$output"
 	# Random numbers of its own, each time.
 	seed=$(grep 'urandom$' <<<"$output")
 	[ ${#seed} -gt 128 ]
@@ -740,7 +748,8 @@ CLONE='.vm.name = "twin_1" | .spec.nics = 2
 	for f in '.vm.name = "a;reboot"' '.vm.name = "$(reboot)"' \
 		'.net.nics[0].addresses[0] = "10.0.0.5/24;x"' \
 		'.net.nics[0].mac = "02:00:00:00:00:05 x"' \
-		'.hv.guest[0].mac = "$(reboot)"' '.hv.guest |= .[:1]'; do
+		'.hv.guest[0].mac = "$(reboot)"' '.hv.guest |= .[:1]' \
+		'.hv.guest[0].since = ["$(reboot)"]'; do
 		t 3 eval 'doc 1 "$CLONE | $f" | cocoon-hint clone -o script'
 		[ -z "$output" ]
 	done

@@ -281,6 +281,12 @@ filters() {
 	[ "$(hv twin .boot.cmdline)" != "$(hv web .boot.cmdline)" ]
 	hv_is twin .snap null
 	[ "$(filters twin)" -gt 1 ]
+	# Saved, nobody knows whether it has become itself by then.
+	save two twin
+	[ "$(cocoon snapshot inspect two | jq -r '.guest[0] |
+		.mac + " " + (.since | join(" "))')" = \
+		"$(hv web .net.nics[0].mac) $(hv twin .net.nics[0].mac)" ]
+	t 0 cocoon snapshot rm two
 	# It lives on its own: without source, snapshot, image.
 	t 0 cocoon vm rm --force web
 	t 0 cocoon snapshot rm one

@@ -151,7 +151,7 @@ static void guests(void)
 		   *other[] = {"10.0.0.3/24"};
 	struct doc_nic nic = {
 	    .mac = "02:00:00:00:00:01", .addresses = {one, 1}};
-	struct doc_guest g = {nic.mac, {one, 1}};
+	struct doc_guest g = {.mac = nic.mac, .addresses = {one, 1}};
 
 	ok(doc_guest_is(&g, &nic), "the NIC that it knows");
 	g.addresses = (struct jstrs){other, 1};
@@ -160,7 +160,8 @@ static void guests(void)
 	ok(!doc_guest_is(&g, &nic), "one address more");
 	g.addresses = (struct jstrs){NULL, 0};
 	ok(!doc_guest_is(&g, &nic), "no address");
-	g = (struct doc_guest){"02:00:00:00:00:02", {one, 1}};
+	g = (struct doc_guest){
+	    .mac = "02:00:00:00:00:02", .addresses = {one, 1}};
 	ok(!doc_guest_is(&g, &nic), "another MAC");
 }
 
