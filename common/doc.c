@@ -134,6 +134,7 @@ static const struct jfield plan[] = {
     PL(disks, J_ARR, J_ALWAYS, &disk_table, "in the guest's order"),
     PL(firmware, J_OBJ, 0, &firmware_table, "UEFI; cloud images"),
     PL(max_cpu, J_U64, 0, NULL, "to which CPUs can be added"),
+    PL(restore_mode, J_ENUM, 0, "copy|ondemand|mmap", "of its memory"),
     PL(privileged, J_BOOL, 0, NULL, "the VMM keeps uid 0"),
     PL(hugepages, J_BOOL, 0, NULL, "memory of huge pages"),
 };

@@ -103,7 +103,8 @@ struct doc_plan {
 	uint64_t cpu, memory;
 	struct jarr disks; /* struct doc_disk, in the guest's order */
 	struct doc_firmware firmware; /* absent: direct kernel boot */
-	uint64_t max_cpu; /* to which CPUs can be added while it runs */
+	uint64_t max_cpu;         /* to which CPUs can be added while it runs */
+	const char *restore_mode; /* copy ondemand mmap; absent: as it can */
 	bool privileged, hugepages;
 };
 

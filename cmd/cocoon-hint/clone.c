@@ -176,6 +176,32 @@ static void add_growth(const struct hint *h, struct buf *out)
 	}
 }
 
+/* Disks may have been plugged in while the guest stood still. At the next boot
+ * the seed tells of them. */
+static void add_mounts(const struct hint *h, struct buf *out)
+{
+	bool any = false;
+
+	for (size_t i = 0; h->oci && i < h->plan.disks.n; i++) {
+		const struct doc_disk *d = hint_disk(h, i);
+
+		if (strcmp(d->role, "data") || !d->mount)
+			continue;
+		if (!any)
+			buf_str(out, "udevadm settle 2>/dev/null || :\n");
+		any = true;
+		buf_str(out, "mountpoint -q ");
+		buf_shell(out, d->mount);
+		buf_str(out, " || {\n\tmkdir -p ");
+		buf_shell(out, d->mount);
+		buf_addf(out, "\n\tmount -t %s ", d->fstype);
+		disk_path(h, i, out);
+		buf_ch(out, ' ');
+		buf_shell(out, d->mount);
+		buf_str(out, "\n}\n");
+	}
+}
+
 /* Processors may have been plugged in while the guest stood still. */
 static void add_cpus(const struct hint *h, struct buf *out)
 {
@@ -215,6 +241,7 @@ static int make_script(
 	add_identity(h, out);
 	add_network(h, out);
 	add_growth(h, out);
+	add_mounts(h, out);
 	add_cpus(h, out);
 	/* What the host can have back. */
 	buf_str(out, "sync\necho 3 >/proc/sys/vm/drop_caches\n");

@@ -20,12 +20,21 @@ bool ch_has_image_type(unsigned int version);
 bool ch_can_resize_disk(unsigned int version);
 /* Whether overlays are whole when a VM is saved. */
 bool ch_saves_overlays(unsigned int version);
-/* vm.restore's memory_restore_mode; NULL: the memory is copied. */
-const char *ch_restore_mode(unsigned int version, bool hugepages);
+/* vm.restore's memory_restore_mode for one of ours, NULL: the best that is
+ * certain; NULL: the memory is copied. */
+const char *ch_restore_mode(
+    unsigned int version, bool hugepages, const char *wish);
+/* NULL, or why this version cannot. */
+const char *ch_no_restore_mode(
+    unsigned int version, bool hugepages, const char *wish);
+/* Whether it is what a guest that never needs most of its memory should have:
+ * v53 and later read all of it soon. */
+bool ch_is_lazy(unsigned int version);
 
 /* ch_config.c: a VM as the body of vm.create; pure. */
 struct json_object *ch_config(const struct vm *vm);
-/* vm.net[i], as vm.add-net takes it, too. */
+/* vm.plan.disks[i], as vm.add-disk takes it, too; and vm.net[i]. */
+struct json_object *ch_disk(const struct vm *vm, size_t i);
 struct json_object *ch_nic(const struct vm *vm, size_t i);
 /* The same VM as the options of a command line. */
 void ch_options(
@@ -58,7 +67,7 @@ extern const struct vmm_file ch_files[];
 int ch_resume(struct vmm_link *l, int timeout_ms, struct err *err);
 int ch_pause(struct vmm_link *l, int timeout_ms, struct err *err);
 int ch_check_save(const struct vm *vm, struct err *err);
-int ch_check_load(const struct doc_plan *plan, bool grows, struct err *err);
+int ch_check_load(struct doc_plan *plan, bool grows, struct err *err);
 int ch_capture(
     struct vmm_link *l, const struct vm *vm, int dir_fd, struct err *err);
 int ch_settle(const struct vm *vm, int dir_fd, struct err *err);

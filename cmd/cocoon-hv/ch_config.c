@@ -94,9 +94,10 @@ static bool is_qcow2(const struct doc_disk *d)
  * One queue each: with more of them an overlay is corrupted on v52 and v53
  * (#8621, #8624), and every queue is a thread and a set of descriptors.
  */
-static struct json_object *disk(
-    const struct vm *vm, const struct doc_disk *d, size_t i)
+struct json_object *ch_disk(const struct vm *vm, size_t i)
 {
+	const struct doc_disk *d =
+	    (const struct doc_disk *)vm->plan.disks.v + i;
 	unsigned int version = version_number(vm->plan.version);
 	struct json_object *o = jval_object();
 	char id[32];
@@ -165,7 +166,6 @@ static void set_devices(const struct vm *vm, struct json_object *o)
 
 struct json_object *ch_config(const struct vm *vm)
 {
-	const struct doc_disk *d = vm->plan.disks.v;
 	struct json_object *o = jval_object(), *disks = jval_array();
 	struct json_object *nics = jval_array();
 
@@ -173,7 +173,7 @@ struct json_object *ch_config(const struct vm *vm)
 	jval_set(o, "memory", memory(vm));
 	jval_set(o, "payload", payload(vm));
 	for (size_t i = 0; i < vm->plan.disks.n; i++)
-		jval_push(disks, disk(vm, &d[i], i));
+		jval_push(disks, ch_disk(vm, i));
 	jval_set(o, "disks", disks);
 	for (size_t i = 0; i < vm->net.nics.n; i++)
 		jval_push(nics, ch_nic(vm, i));

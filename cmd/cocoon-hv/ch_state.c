@@ -96,12 +96,36 @@ int ch_check_save(const struct vm *vm, struct err *err)
 	return 0;
 }
 
-int ch_check_load(const struct doc_plan *plan, bool grows, struct err *err)
+/* How the memory comes back. */
+static int check_mode(struct doc_plan *plan, struct err *err)
+{
+	unsigned int v = version_number(plan->version);
+	gid_t group;
+	bool faults = probe_node("/dev/userfaultfd", &group);
+	const char *why;
+
+	if (!plan->restore_mode) {
+		if (ch_is_lazy(v) && faults && !plan->hugepages)
+			plan->restore_mode = "ondemand";
+		return 0;
+	}
+	why = ch_no_restore_mode(v, plan->hugepages, plan->restore_mode);
+	if (why)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "--restore-mode %s: cloud-hypervisor v%s: %s",
+		    plan->restore_mode, plan->version, why);
+	if (!strcmp(plan->restore_mode, "ondemand") && !faults)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "--restore-mode ondemand: an unprivileged hypervisor "
+		    "cannot open /dev/userfaultfd: give it mode 0666, or a "
+		    "group and 0660");
+	return 0;
+}
+
+static int check_growth(const struct doc_plan *plan, struct err *err)
 {
 	const struct doc_disk *d = plan->disks.v;
 
-	if (!grows)
-		return 0;
 	for (size_t i = 0; i < plan->disks.n; i++)
 		if (!strcmp(d[i].role, "cow") && strcmp(d[i].format, "raw"))
 			return err_set(err, ERR_UNSUPPORTED,
@@ -116,6 +140,13 @@ int ch_check_load(const struct doc_plan *plan, bool grows, struct err *err)
 		    "clone it without --storage; v52.0 and later can",
 		    plan->version);
 	return 0;
+}
+
+int ch_check_load(struct doc_plan *plan, bool grows, struct err *err)
+{
+	if (check_mode(plan, err) < 0)
+		return -1;
+	return grows ? check_growth(plan, err) : 0;
 }
 
 /* What the VM is may have changed behind the record's back. */
@@ -220,13 +251,14 @@ static int restore_as(
 /* Builds of v54 before #8581 do not know the word, and read nothing else. */
 static int restore(struct vmm_link *l, const struct vm *vm, struct err *err)
 {
+	const char *wish = vm->plan.restore_mode;
 	const char *mode = ch_restore_mode(
-	    version_number(vm->plan.version), vm->plan.hugepages);
+	    version_number(vm->plan.version), vm->plan.hugepages, wish);
 	struct err e = {0};
 
 	if (restore_as(l, vm, mode, &e) == 0)
 		return 0;
-	if (mode && strstr(e.msg, "unknown variant"))
+	if (mode && !wish && strstr(e.msg, "unknown variant"))
 		return restore_as(l, vm, NULL, err);
 	*err = e;
 	return -1;
@@ -254,6 +286,21 @@ static int grow_disks(struct vmm_link *l, const struct vm *vm, struct err *err)
 }
 
 /* Those that the state does not have. */
+static int plug_disks(struct vmm_link *l, const struct vm *vm, struct err *err)
+{
+	const struct doc_disk *d = vm->plan.disks.v;
+	size_t n = vm->plan.disks.n;
+
+	for (size_t i = n - vm->new_disks; i < n; i++) {
+		AUTO_JSON struct json_object *body = ch_disk(vm, i);
+
+		if (ch_put(&l->api, "/api/v1/vm.add-disk", body, API_MS, err) <
+		    0)
+			return err_wrap(err, "%s", d[i].file);
+	}
+	return 0;
+}
+
 static int plug_nics(struct vmm_link *l, const struct vm *vm, struct err *err)
 {
 	size_t n = vm->net.nics.n;
@@ -276,6 +323,7 @@ int ch_load(struct vmm_link *l, const struct vm *vm, const struct vmm_fds *fds,
 
 	(void)fds;
 	was.net.nics.n -= vm->new_nics;
+	was.plan.disks.n -= vm->new_disks;
 	if (write_config(&was, l->run_fd, err) < 0)
 		return -1;
 	r = restore(l, vm, err);
@@ -283,7 +331,8 @@ int ch_load(struct vmm_link *l, const struct vm *vm, const struct vmm_fds *fds,
 	for (const struct vmm_file *f = ch_files; f->name; f++)
 		(void)unlinkat(l->run_fd, f->name, 0);
 	(void)unlinkat(l->run_fd, CONFIG, 0);
-	if (r < 0 || grow_disks(l, vm, err) < 0 || plug_nics(l, vm, err) < 0)
+	if (r < 0 || grow_disks(l, &was, err) < 0 ||
+	    plug_disks(l, vm, err) < 0 || plug_nics(l, vm, err) < 0)
 		return -1;
 	return vm->spec.cpu > vm->plan.cpu
 		   ? ch_resize_cpu(vm, vm->spec.cpu, &l->api, API_MS, err)

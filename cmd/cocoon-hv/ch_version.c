@@ -2,6 +2,8 @@
 /* Cloud Hypervisor by version. Numbers are its issues on GitHub. */
 #include "ch.h"
 
+#include <string.h>
+
 /*
  * CVE-2026-27211: a guest that writes a qcow2 header onto its raw disk reads
  * the host's files; fixed in v50.1 and v51.0. CVE-2026-45782: use after free
@@ -64,10 +66,31 @@ bool ch_saves_overlays(unsigned int v)
 
 /*
  * Memory that clones share is a private mapping of the file, from v54 on
- * (#8581), and only of small pages. OnDemand is none: v52 needs userfaultfd for
- * it, which the VM's uid has not, and v53 reads all of it in the end (#8150).
+ * (#8581), and only of small pages. OnDemand is v52's own way: it fetches what
+ * the guest touches by userfaultfd; from v53 on all the rest as well (#8150),
+ * in the background, which is a copy that takes longer.
  */
-const char *ch_restore_mode(unsigned int v, bool hugepages)
+const char *ch_restore_mode(unsigned int v, bool hugepages, const char *wish)
 {
+	if (wish && !strcmp(wish, "ondemand"))
+		return "OnDemand";
+	if (wish && !strcmp(wish, "copy"))
+		return NULL;
 	return v >= VERSION(54, 0, 0) && !hugepages ? "CopyOnWrite" : NULL;
+}
+
+const char *ch_no_restore_mode(unsigned int v, bool hugepages, const char *wish)
+{
+	if (!strcmp(wish, "ondemand") && v < VERSION(52, 0, 0))
+		return "v52.0 is the first that can";
+	if (strcmp(wish, "mmap"))
+		return NULL;
+	if (v < VERSION(54, 0, 0))
+		return "v54.0 is the first that can";
+	return hugepages ? "its memory is of huge pages" : NULL;
+}
+
+bool ch_is_lazy(unsigned int v)
+{
+	return v >= VERSION(52, 0, 0) && v < VERSION(53, 0, 0);
 }

@@ -24,13 +24,14 @@ const char *cloud_base(const struct doc_image *image)
 						  : "layers/base.qcow2";
 }
 
-bool cloud_is_overlay(const struct vm *vm)
+bool cloud_is_overlay(
+    const struct doc_image *image, const struct doc_plan *plan)
 {
-	const struct doc_disk *d = vm->plan.disks.v;
+	const struct doc_disk *d = plan->disks.v;
 
-	if (!vm->image.disk.path || !vm->image.disk.format)
+	if (!image->disk.path || !image->disk.format)
 		return false;
-	for (size_t i = 0; i < vm->plan.disks.n; i++)
+	for (size_t i = 0; i < plan->disks.n; i++)
 		if (!strcmp(d[i].role, "cow") && !strcmp(d[i].format, "qcow2"))
 			return true;
 	return false;

@@ -63,7 +63,7 @@ static void cloud_lines(
 {
 	const char *base = cloud_base(&vm->image);
 
-	if (!cloud_is_overlay(vm)) {
+	if (!cloud_is_overlay(&vm->image, &vm->plan)) {
 		buf_str(out, "cp --reflink=auto --sparse=always ");
 		script_quote(vm->image.disk.path, out);
 		buf_addf(out, " %s\nchmod 600 %s\ntruncate -s %llu %s\n",

@@ -41,7 +41,7 @@ size_t linked_files(const struct vm *vm, struct linked *out, size_t max)
 		out[n++] = (struct linked){"kernel", kernel};
 	if (vm->image.initrd.path && n < max)
 		out[n++] = (struct linked){"initrd", vm->image.initrd.path};
-	if (cloud_is_overlay(vm) && n < max)
+	if (cloud_is_overlay(&vm->image, &vm->plan) && n < max)
 		out[n++] = (struct linked){
 		    cloud_base(&vm->image), vm->image.disk.path};
 	if (vm->plan.firmware.code && n < max)
@@ -191,7 +191,7 @@ static int copy_template(
 	return file_clone(dir, name, run_fd, d->file, 0600, err) < 0 ? -1 : 0;
 }
 
-static int make_disk(
+int disks_make(
     const struct vm *vm, int run_fd, const struct doc_disk *d, struct err *err)
 {
 	AUTO_FD int fd = -1;
@@ -226,7 +226,8 @@ int disks_create(const struct vm *vm, int run_fd, int pin_fd, struct err *err)
 	    disks_link(vm, run_fd, pin_fd, err) < 0)
 		return -1;
 	for (size_t i = 0; i < vm->plan.disks.n; i++) {
-		if (disk_is_own(&d[i]) && make_disk(vm, run_fd, &d[i], err) < 0)
+		if (disk_is_own(&d[i]) &&
+		    disks_make(vm, run_fd, &d[i], err) < 0)
 			return -1;
 		if (tool_check(err) < 0)
 			return -1;

@@ -41,9 +41,14 @@ int disks_note(struct jarr *files, int dir_fd, const char *name,
     const char *role, struct err *err);
 int disks_save_own(const struct vm *vm, int run_fd, int dir_fd,
     struct jarr *files, struct err *err);
-/* The reverse: the VM's own disks from a snapshot's directory. */
+/* The reverse: the VM's own disks from a snapshot's directory; those that the
+ * snapshot never had, vm->new_disks at the end, are made. */
 int disks_load_own(
     const struct vm *vm, int dir_fd, int run_fd, struct err *err);
+size_t disks_new(const struct vm *vm, const struct doc_snap *snap);
+/* Makes one. */
+int disks_make(
+    const struct vm *vm, int run_fd, const struct doc_disk *d, struct err *err);
 /* Sockets, memory and state files of a dead VM. */
 void disks_clean(int run_fd);
 
@@ -53,7 +58,8 @@ void disks_clean(int run_fd);
 /* "layers/base.qcow2": what the base is called in N/. */
 const char *cloud_base(const struct doc_image *image);
 /* True if the writable disk is an overlay on the image's. */
-bool cloud_is_overlay(const struct vm *vm);
+bool cloud_is_overlay(
+    const struct doc_image *image, const struct doc_plan *plan);
 /* The planned writable disk is one above the base, or a copy of it. */
 int cloud_plan_disk(const struct doc_image *image, struct doc_plan *plan,
     bool overlay, struct err *err);

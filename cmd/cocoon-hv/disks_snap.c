@@ -83,18 +83,43 @@ int disks_save_own(const struct vm *vm, int run_fd, int dir_fd,
 	return 0;
 }
 
+static bool has_file(const struct doc_snap *snap, const char *name)
+{
+	const struct doc_file *f = snap->files.v;
+
+	for (size_t i = 0; i < snap->files.n; i++)
+		if (!strcmp(f[i].name, name))
+			return true;
+	return false;
+}
+
+size_t disks_new(const struct vm *vm, const struct doc_snap *snap)
+{
+	const struct doc_disk *d = vm->plan.disks.v;
+	size_t n = vm->plan.disks.n, i = n;
+
+	while (
+	    i > 0 && disk_is_own(&d[i - 1]) && !has_file(snap, d[i - 1].file))
+		i--;
+	return n - i;
+}
+
 int disks_load_own(const struct vm *vm, int dir_fd, int run_fd, struct err *err)
 {
 	const struct doc_disk *d = vm->plan.disks.v;
+	size_t n = vm->plan.disks.n;
 
-	for (size_t i = 0; i < vm->plan.disks.n; i++) {
+	for (size_t i = 0; i < n; i++) {
 		if (!disk_is_own(&d[i]))
 			continue;
 		if (check_file(d[i].file, err) < 0)
 			return -1;
-		if (file_clone(
-			dir_fd, d[i].file, run_fd, d[i].file, 0600, err) < 0 ||
-		    tool_check(err) < 0)
+		if (i >= n - vm->new_disks
+			? disks_make(vm, run_fd, &d[i], err) < 0
+			: file_clone(dir_fd, d[i].file, run_fd, d[i].file, 0600,
+			      err) < 0)
+			return -1;
+		if (tool_check(err) < 0)
 			return -1;
 	}
 	return 0;

@@ -369,6 +369,7 @@ const struct vmm vmm_fc = {
     .capture = fc_capture,
     .settle = fc_settle,
     .load = fc_load,
+    .check_load = fc_check_load,
     .files = fc_files,
     .powerdown = fc_powerdown,
 };

@@ -177,6 +177,16 @@ static int grow(
 	return 0;
 }
 
+int fc_check_load(struct doc_plan *plan, bool grows, struct err *err)
+{
+	(void)grows;
+	if (!plan->restore_mode || !strcmp(plan->restore_mode, "mmap"))
+		return 0;
+	return err_set(err, ERR_UNSUPPORTED,
+	    "--restore-mode %s: Firecracker maps the memory, always",
+	    plan->restore_mode);
+}
+
 static int restore(struct vmm_link *l, const struct vm *vm, struct err *err)
 {
 	AUTO_JSON struct json_object *body = jval_object();

@@ -31,8 +31,8 @@ struct vm {
 	struct doc_net net;
 	struct doc_boot boot;
 	struct doc_hv hv;
-	size_t
-	    new_nics; /* while it is loaded: the last ones, not in its state */
+	/* While it is loaded: the last ones, which its state has not. */
+	size_t new_nics, new_disks;
 };
 
 #define VM_NONE                                           \

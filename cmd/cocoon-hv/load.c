@@ -82,6 +82,7 @@ static int load_vm(struct vm *vm, struct launch *l, struct json_object *doc,
 	struct launch_from from = {
 	    .dir_fd = snap_fd, .commit = create_commit, .release = create_end};
 
+	vm->new_disks = disks_new(vm, snap);
 	if (create_begin(vm, err) < 0 || create_files(vm, fill, err) < 0 ||
 	    tool_check(err) < 0)
 		return -1;

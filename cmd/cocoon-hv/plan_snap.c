@@ -10,7 +10,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include "disks.h"
 #include "file.h"
@@ -44,6 +44,13 @@ const struct opt plan_snap_opts[PLAN_SNAP_OPTS] = {
     W("network", "NAME", "a NIC on this network"),
     W("bridge", "DEV", "a NIC on this bridge"),
     W("ip", "ADDR/PREFIX,GW", "address of the bridge's NIC (default: DHCP)"),
+    O(queue_size, "queue-size", 0, OPT_U64, 0, 32768, "N", "ring size of NICs"),
+    O(disk_queue_size, "disk-queue-size", 0, OPT_U64, 0, 32768, "N",
+	"ring size of disks"),
+    O(data_disk, "data-disk", 0, OPT_LIST, 0, 0, "SPEC",
+	"one more, empty: size=10G[,name=]..."),
+    O(restore_mode, "restore-mode", 0, OPT_ENUM, 0, 0, "copy|ondemand|mmap",
+	"how its memory comes back"),
     O(no_direct_io, "no-direct-io", 0, OPT_FLAG, 0, 0, NULL,
 	"disks through the host's page cache"),
 };
@@ -187,21 +194,54 @@ static int check_wishes(
 	return 0;
 }
 
-/* The files of the image are the snapshot's own now. */
+/* Rings, disks: what the guest was frozen with. */
+static int check_disks(
+    struct source *s, const struct plan_opts *o, struct err *err)
+{
+	const struct vmm *v = vmm_find(s->plan.backend);
+	static const char why[] = "they are the guest's, which was frozen";
+	size_t n = s->plan.disks.n + o->data_disk.n;
+
+	if (check_fixed(s, "--queue-size", o->queue_size, s->spec.queue_size,
+		why, err) < 0 ||
+	    check_fixed(s, "--disk-queue-size", o->disk_queue_size,
+		s->spec.disk_queue_size, why, err) < 0 ||
+	    data_disks(&o->data_disk, &s->spec.data_disks, err) < 0)
+		return -1;
+	if (!o->data_disk.n)
+		return 0;
+	if (!v || !(v->caps & VMM_ADDS_DISKS))
+		return err_set(err, ERR_UNSUPPORTED,
+		    "--data-disk: this backend cannot add disks to a guest "
+		    "that runs");
+	return n > v->max_disks
+		   ? err_set(err, ERR_UNSUPPORTED,
+			 "--data-disk: %zu layers and disks; backend %s takes "
+			 "%u",
+			 n, v->name, v->max_disks)
+		   : 0;
+}
+
+/*
+ * The files of the image are the snapshot's own. One that it lacks, having come
+ * from elsewhere, is looked for where `cocoon-img resolve` says it is.
+ */
 static int own_file(
     const struct source *s, const char *file, const char **out, struct err *err)
 {
 	char name[128];
 	char *path;
-	struct stat st;
 
 	pin_name(file, name);
 	path = xasprintf("%s/%s", s->snap.dir, name);
-	if (stat(path, &st) < 0)
+	if (access(path, F_OK) == 0)
+		*out = path;
+	else if (!*out || access(*out, F_OK) < 0)
 		return err_set(err, ERR_NOTFOUND,
-		    "snapshot %s: %s is missing, of the image %s", s->label,
-		    name, s->image.digest);
-	*out = path;
+		    "snapshot %s: %s is missing, of the image %s (%s): "
+		    "--pull brings it, or pull or import that image",
+		    s->label, name, s->image.name ? s->image.name : "-",
+		    s->image.digest);
 	return 0;
 }
 
@@ -214,14 +254,28 @@ static int point_image(struct source *s, struct err *err)
 	for (size_t i = 0; i < s->plan.disks.n; i++) {
 		if (!d[i].source)
 			continue;
+		/* The image's, if that was found anew. */
+		if (n < s->image.layers.n)
+			d[i].source = layer[n].path;
 		if (check_file(d[i].file, err) < 0 ||
 		    own_file(s, d[i].file, &d[i].source, err) < 0)
 			return -1;
 		if (n < s->image.layers.n)
 			layer[n++].path = d[i].source;
 	}
-	if (s->image.kernel.path &&
-	    own_file(s, "kernel", &s->image.kernel.path, err) < 0)
+	if (s->plan.kernel) {
+		s->plan.kernel = s->image.vmlinux.path;
+		if (own_file(s, "kernel", &s->plan.kernel, err) < 0)
+			return -1;
+	} else if (s->image.kernel.path &&
+		   own_file(s, "kernel", &s->image.kernel.path, err) < 0) {
+		return -1;
+	}
+	if (s->plan.firmware.code &&
+	    own_file(s, "firmware", &s->plan.firmware.code, err) < 0)
+		return -1;
+	if (cloud_is_overlay(&s->image, &s->plan) &&
+	    own_file(s, cloud_base(&s->image), &s->image.disk.path, err) < 0)
 		return -1;
 	if (s->image.initrd.path &&
 	    own_file(s, "initrd", &s->image.initrd.path, err) < 0)
@@ -229,9 +283,30 @@ static int point_image(struct source *s, struct err *err)
 	return 0;
 }
 
+/* Behind all others: what the guest has keeps its place. */
+static void append_disks(struct source *s, size_t added)
+{
+	const struct vmm *v = vmm_find(s->plan.backend);
+	const struct doc_data_disk *data = s->spec.data_disks.v;
+	struct jarr *disks = &s->plan.disks;
+	struct doc_disk *d = xcalloc(disks->n + added + 1, sizeof(*d));
+
+	memcpy(d, disks->v, disks->n * sizeof(*d));
+	for (size_t i = s->spec.data_disks.n - added; i < s->spec.data_disks.n;
+	     i++)
+		d[disks->n++] =
+		    disk_plan(&data[i], &s->spec, v->caps & VMM_SERIALS);
+	disks->v = d;
+}
+
 static void apply(struct source *s, const struct plan_opts *o)
 {
-	struct doc_disk *d = s->plan.disks.v;
+	struct doc_disk *d;
+
+	if (o->data_disk.n)
+		append_disks(s, o->data_disk.n);
+	d = s->plan.disks.v;
+	s->plan.restore_mode = o->restore_mode;
 
 	if (o->cpu)
 		s->spec.cpu = o->cpu;
@@ -253,7 +328,7 @@ static void apply(struct source *s, const struct plan_opts *o)
 }
 
 /* Whether this version can make of it what it shall be now. */
-static int check_load(const struct source *s, struct err *err)
+static int check_load(struct source *s, struct err *err)
 {
 	if (!s->vmm->check_load)
 		return 0;
@@ -306,6 +381,26 @@ static int check_room(const struct source *s, const char *what, uint64_t flag,
 	    what);
 }
 
+/* What it would lose: a disk that came later. */
+static int check_kept(
+    const struct source *s, const struct vm *vm, struct err *err)
+{
+	const struct doc_disk *has = vm->plan.disks.v, *d = s->plan.disks.v;
+
+	for (size_t i = 0; i < vm->plan.disks.n; i++) {
+		size_t k = 0;
+
+		while (k < s->plan.disks.n && strcmp(d[k].file, has[i].file))
+			k++;
+		if (disk_is_own(&has[i]) && k == s->plan.disks.n)
+			return err_set(err, ERR_STATE,
+			    "snapshot %s: lacks %s, which would be lost: clone "
+			    "it instead",
+			    s->label, has[i].file);
+	}
+	return 0;
+}
+
 static int check_fit(const struct source *s, const struct plan_opts *o,
     const struct vm *vm, struct err *err)
 {
@@ -313,6 +408,8 @@ static int check_fit(const struct source *s, const struct plan_opts *o,
 		return err_set(err, ERR_STATE,
 		    "snapshot %s: has %zu NICs, the VM %zu: clone it instead",
 		    s->label, s->snap.guest.n, vm->net.nics.n);
+	if (check_kept(s, vm, err) < 0)
+		return -1;
 	if (check_room(s, "cpu", o->cpu, vm->plan.cpu, s->plan.cpu, err) < 0 ||
 	    check_room(s, "memory", o->memory, vm->plan.memory, s->plan.memory,
 		err) < 0)
@@ -328,9 +425,9 @@ static int revert(struct json_object *doc, struct source *s,
 	AUTO_VM struct vm vm = VM_NONE;
 	struct doc_disk *d = s->plan.disks.v;
 
-	if (o->name || o->nics || o->wires.n || o->count != 1)
-		return err_set(
-		    err, ERR_USAGE, "--revert: name and network are the VM's");
+	if (o->name || o->nics || o->wires.n || o->count != 1 || o->data_disk.n)
+		return err_set(err, ERR_USAGE,
+		    "--revert: name, network and disks are the VM's");
 	if (vm_open(&vm, o->revert, -1, err) < 0)
 		return -1;
 	if (check_fit(s, o, &vm, err) < 0)
@@ -364,7 +461,8 @@ int plan_snap(struct call *call, struct json_object *doc, struct err *err)
 		return err_set(err, ERR_USAGE,
 		    "--clone and --revert are mutually exclusive");
 	if (bind(doc, &s, err) < 0 || check_wishes(&s, o, err) < 0 ||
-	    point_image(&s, err) < 0 || check_vmm(&s, err) < 0)
+	    check_disks(&s, o, err) < 0 || point_image(&s, err) < 0 ||
+	    check_vmm(&s, err) < 0)
 		return -1;
 	s.had = s.spec.storage;
 	apply(&s, o);

@@ -362,6 +362,7 @@ const struct vmm vmm_qemu = {
     .event = qemu_event,
     .capture = qemu_capture,
     .load = qemu_load,
+    .check_load = qemu_check_load,
     .files = state_files,
     .powerdown = qemu_powerdown,
     .resize = qemu_resize,

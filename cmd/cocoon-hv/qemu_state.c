@@ -220,6 +220,16 @@ static int grow_disks(
 	return 0;
 }
 
+int qemu_check_load(struct doc_plan *plan, bool grows, struct err *err)
+{
+	(void)grows;
+	if (!plan->restore_mode || !strcmp(plan->restore_mode, "copy"))
+		return 0;
+	return err_set(err, ERR_UNSUPPORTED,
+	    "--restore-mode %s: QEMU reads its state as a stream, always",
+	    plan->restore_mode);
+}
+
 int qemu_load(struct vmm_link *l, const struct vm *vm,
     const struct vmm_fds *fds, struct err *err)
 {

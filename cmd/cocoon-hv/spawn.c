@@ -215,6 +215,10 @@ static int confine_vmm(struct monitor *m, struct err *err)
 	if (m->vmm->caps & VMM_TAP_NAMES && m->vm->net.nics.n &&
 	    allow_node(m, "/dev/net/tun", err) < 0)
 		return -1;
+	if (m->fds.state >= 0 && plan->restore_mode &&
+	    !strcmp(plan->restore_mode, "ondemand") &&
+	    allow_node(m, "/dev/userfaultfd", err) < 0)
+		return -1;
 	confine_limit(c, RLIMIT_CORE, 0);
 	confine_limit(c, RLIMIT_NOFILE, m->vmm->max_files);
 	confine_limit(c, RLIMIT_FSIZE, largest_file(m));

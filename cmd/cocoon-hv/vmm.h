@@ -33,19 +33,20 @@ enum vmm_caps {
 	VMM_HUGEPAGES = 2048,
 
 	/* How it is started: */
-	VMM_API_FD = 32,       /* is handed the listening api.sock */
-	VMM_EVENTS = 64,       /* is handed one end of a socket for events */
-	VMM_CONSOLE_FD = 128,  /* is handed one end of a socket: the serial
+	VMM_API_FD = 32,        /* is handed the listening api.sock */
+	VMM_EVENTS = 64,        /* is handed one end of a socket for events */
+	VMM_CONSOLE_FD = 128,   /* is handed one end of a socket: the serial
 			       * port; else that is a pty, its stdin and
 			       * stdout */
-	VMM_TAP_FDS = 256,     /* is handed the taps */
-	VMM_TAP_NAMES = 512,   /* opens the taps itself; without either bit
+	VMM_TAP_FDS = 256,      /* is handed the taps */
+	VMM_TAP_NAMES = 512,    /* opens the taps itself; without either bit
 			      * configure sends them */
-	VMM_LOG_FIFO = 1024,   /* writes its log to vmm.fifo, by name */
-	VMM_SNAPSHOT = 4096,   /* capture and load */
-	VMM_ADDS_CPU = 16384,  /* load plugs in what spec.cpu has more */
-	VMM_ADDS_NICS = 32768, /* and the last vm.new_nics */
-	VMM_MERGES = 8192,     /* saves a VM that was loaded into VMM_BASE */
+	VMM_LOG_FIFO = 1024,    /* writes its log to vmm.fifo, by name */
+	VMM_SNAPSHOT = 4096,    /* capture and load */
+	VMM_ADDS_CPU = 16384,   /* load plugs in what spec.cpu has more */
+	VMM_ADDS_NICS = 32768,  /* and the last vm.new_nics */
+	VMM_ADDS_DISKS = 65536, /* and the last vm.new_disks */
+	VMM_MERGES = 8192,      /* saves a VM that was loaded into VMM_BASE */
 };
 
 /*
@@ -161,10 +162,10 @@ struct vmm {
 	 */
 	int (*settle)(const struct vm *vm, int dir_fd, struct err *err);
 	/* Refuse, with what to do, what this version cannot save; or load (the
-	 * plan of a snapshot; grows: with a larger writable disk). NULL: can. */
+	 * plan of a snapshot, in which restore_mode may be filled in; grows:
+	 * with a larger writable disk). NULL: can, and has no restore_mode. */
 	int (*check_save)(const struct vm *vm, struct err *err);
-	int (*check_load)(
-	    const struct doc_plan *plan, bool grows, struct err *err);
+	int (*check_load)(struct doc_plan *plan, bool grows, struct err *err);
 	/* {name, role} of what capture writes; ends with a NULL name. */
 	const struct vmm_file *files;
 
@@ -215,11 +216,13 @@ int fc_capture(
 int fc_settle(const struct vm *vm, int dir_fd, struct err *err);
 int fc_load(struct vmm_link *l, const struct vm *vm, const struct vmm_fds *fds,
     struct err *err);
+int fc_check_load(struct doc_plan *plan, bool grows, struct err *err);
 
 /* qemu_state.c */
 int qemu_resume(struct vmm_link *l, int timeout_ms, struct err *err);
 int qemu_capture(
     struct vmm_link *l, const struct vm *vm, int dir_fd, struct err *err);
+int qemu_check_load(struct doc_plan *plan, bool grows, struct err *err);
 int qemu_load(struct vmm_link *l, const struct vm *vm,
     const struct vmm_fds *fds, struct err *err);
 

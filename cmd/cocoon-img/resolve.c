@@ -2,6 +2,7 @@
 /* resolve: from .spec.image to .image. It takes no lock: who uses the paths
  * holds the root lock, and links them before it lets go. */
 #include <string.h>
+#include <unistd.h>
 
 #include "fetch.h"
 #include "log.h"
@@ -76,12 +77,84 @@ static int look_up(const struct resolve_opts *o, const char *ref,
 	return 0;
 }
 
+/* A snapshot has links to the files of its image, if it was saved here. */
+static bool is_whole(const struct doc_snap *snap)
+{
+	const struct doc_file *f = snap->files.v;
+
+	for (size_t i = 0; i < snap->files.n; i++) {
+		AUTO_FREE char *path = xasprintf("%s/%s", snap->dir, f[i].name);
+
+		if (!strcmp(f[i].role, "image") && access(path, F_OK) < 0)
+			return false;
+	}
+	return true;
+}
+
+/* "ghcr.io/x/y:1" by digest: the tag may be another image by now. A URL, or a
+ * name that was given by hand, has nothing but itself. */
+static char *ref_of(const struct doc_image *image)
+{
+	const char *name = image->name, *slash = strrchr(name, '/');
+	const char *tag = strrchr(name, ':');
+	size_t n = strcspn(name, "@");
+
+	if (strcmp(image->type, "oci") || strstr(name, "://"))
+		return xstrdup(name);
+	if (!name[n] && tag && (!slash || tag > slash))
+		n = (size_t)(tag - name);
+	return xasprintf("%.*s@%s", (int)n, name, image->digest);
+}
+
+/* The image of a snapshot that came without its files: by digest here, else as
+ * --pull says. */
+static int resolve_snap(const struct resolve_opts *o, struct json_object *doc,
+    struct doc_snap *snap, struct err *err)
+{
+	static const struct resolve_opts never = {.pull = "never"};
+	struct json_object *image;
+	struct doc_image was;
+	struct err missing = {0};
+
+	if (doc_bind(snap->doc, "image", &doc_image_table, &was, err) < 0)
+		return err_wrap(err, ".snap.doc");
+	if (look_up(&never, was.digest, &image, &missing) < 0) {
+		*err = missing;
+		if (missing.code != ERR_NOTFOUND || !strcmp(o->pull, "never") ||
+		    !was.name)
+			return -1;
+		AUTO_FREE char *ref = ref_of(&was);
+
+		if (look_up(o, ref, &image, err) < 0)
+			return -1;
+	}
+	if (strcmp(jval_str(image, "digest"), was.digest)) {
+		err_set(err, ERR_NOTFOUND, "image %s is %s by now, and not %s",
+		    was.name, jval_str(image, "digest"), was.digest);
+		jval_put(image);
+		return -1;
+	}
+	jval_set(jval_get(jval_get(doc, "snap"), "doc"), "image", image);
+	return 0;
+}
+
 static int resolve_filter(
     struct call *call, struct json_object *doc, struct err *err)
 {
 	struct json_object *image;
+	struct doc_snap snap;
 	struct doc_spec spec;
 
+	if (jval_get(doc, "snap")) {
+		if (doc_bind(doc, "snap", &doc_snap_table, &snap, err) < 0)
+			return -1;
+		if (!snap.doc || !snap.dir)
+			return err_set(err, ERR_INPUT,
+			    ".snap: is not what `cocoon-snap get` writes");
+		return is_whole(&snap)
+			   ? 0
+			   : resolve_snap(call->opts, doc, &snap, err);
+	}
 	if (doc_bind(doc, "spec", &doc_spec_table, &spec, err) < 0)
 		return -1;
 	if (!spec.image)

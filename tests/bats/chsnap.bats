@@ -227,6 +227,82 @@ damage() {
 	[ "$(vcpus web)" = 2 ]
 }
 
+# asks VM API: what its hypervisor answers.
+asks() {
+	(cd "$COCOON_ROOT_DIR/vm-name/$1/$(hv "$1" .hv.generation)" &&
+		curl -s --max-time 10 --unix-socket api.sock \
+			"http://localhost/api/v1/$2")
+}
+
+@test "clone: a data disk is plugged in; not on a VM that would lose it" {
+	disks() {
+		asks "$1" vm.info | jq -c '[.config.disks[].id]'
+	}
+	need curl
+	run_vm web --nics 0 --data-disk size=16M,name=db
+	counts web 1
+	save one web
+	t 2 cocoon vm clone --data-disk size=16M,name=db one
+	says 'two disks named'
+	t 0 cocoon vm clone --name more \
+		--data-disk 'size=32M,name=log,mount=/srv/a b' one
+	counts more 2
+	[ "$(disks more)" = "$(disks web | jq -c '. + ["disk\(length)"]')" ]
+	[ "$(stat -Lc %s "$COCOON_ROOT_DIR/vm-name/more/0/data-log.raw")" = \
+		33554432 ]
+	[ "$(blkid -o value -s TYPE \
+		"$COCOON_ROOT_DIR/vm-name/more/0/data-log.raw")" = ext4 ]
+	cocoon-hv get more | cocoon-hint clone --format script |
+		grep -q "mount -t ext4 /dev/disk/by-id/virtio-log '/srv/a b'"
+	# It stays with the clones of the clone, and boots with it.
+	printf mark | dd of="$COCOON_ROOT_DIR/vm-name/more/0/data-log.raw" bs=1 \
+		seek=20000000 conv=notrunc status=none
+	save two more
+	t 0 cocoon vm clone --name third two
+	counts third 3
+	[ "$(dd if="$COCOON_ROOT_DIR/vm-name/third/0/data-log.raw" bs=1 \
+		skip=20000000 count=4 status=none)" = mark ]
+	[ "$(disks third)" = "$(disks more)" ]
+	t 0 cocoon vm stop --force third
+	t 0 cocoon vm start third
+	[ "$(disks third)" = "$(disks more)" ]
+	t 5 cocoon vm restore third one
+	says 'lacks data-log.raw'
+	t 7 cocoon vm clone --queue-size 64 one
+	says 'frozen'
+}
+
+@test "clone: how its memory comes back" {
+	local version major
+
+	version=$("$CH_SAVES" --version | sed -n 's/^cloud-hypervisor v//p')
+	major=${version%%.*}
+	run_vm web --nics 0
+	counts web 1
+	save one web
+	t 0 cocoon vm clone --name copied --restore-mode copy one
+	counts copied 2
+	if [ "$major" -lt 54 ]; then
+		t 7 cocoon vm clone --restore-mode mmap one
+		says v54.0
+	fi
+	mknod -m 600 uffd c "$(awk '$2 == "userfaultfd" { print 10 }' \
+		/proc/misc)" "$(awk '$2 == "userfaultfd" { print $1 }' /proc/misc)"
+	mount --bind uffd /dev/userfaultfd
+	if [ "$major" -lt 52 ]; then
+		t 7 cocoon vm clone --on-demand one
+		says v52.0
+	else
+		t 7 cocoon vm clone --on-demand one
+		says '/dev/userfaultfd'
+		chmod 666 uffd
+		t 0 cocoon vm clone --name lazy --on-demand one
+		counts lazy 2
+		hv_is lazy .plan.restore_mode ondemand
+	fi
+	umount /dev/userfaultfd
+}
+
 @test "clone: NICs are plugged in" {
 	carriers() {
 		ip netns exec "cn-$(hv "$1" .vm.id)" sh -c \

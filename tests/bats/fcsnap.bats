@@ -88,6 +88,10 @@ teardown() {
 	counts big 1
 	t 2 cocoon vm clone --name less --memory 32M one
 	t 7 cocoon vm clone --name more --memory 128M one
+	t 7 cocoon vm clone --name more --data-disk size=16M one
+	t 7 cocoon vm clone --name more --restore-mode copy one
+	t 0 cocoon vm clone --name mapped --restore-mode mmap one
+	counts mapped 1
 }
 
 @test "clones share the memory that they have not written" {

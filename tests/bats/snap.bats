@@ -307,6 +307,34 @@ filters() {
 	nothing_left
 }
 
+@test "clone: a snapshot without its image, and --pull" {
+	run_vm web --nics 0
+	counts web 1
+	save one web
+	mkdir -m 700 bare
+	cp "$snap"/* bare
+	rm bare/layers-1.erofs bare/kernel
+	# What it was saved from is here still.
+	t 0 cocoon vm clone --name a --from-dir bare
+	counts a 2
+	t 0 cocoon vm rm --force web a
+	t 0 cocoon snapshot rm one
+	rm -r "$COCOON_ROOT_DIR/image"
+	t 4 cocoon vm clone --name b --from-dir bare
+	says 'layers-1.erofs is missing, of the image mini (sha256:'
+	says '--pull'
+	messages 1
+	t 4 cocoon vm clone --name b --pull --from-dir bare
+	messages 1
+	# By digest, under whatever name it is here, wherever that is.
+	cp -a "$COCOON_ROOT_DIR" other
+	export COCOON_ROOT_DIR=$PWD/other
+	t 0 cocoon image import again "$BATS_FILE_TMPDIR/mini/layout"
+	t 0 cocoon vm clone --name b --pull --from-dir bare
+	counts b 2
+	t 2 cocoon vm restore --pull b one
+}
+
 @test "clones of clones of clones, and a fan: each its own" {
 	local k from=s0
 
@@ -387,10 +415,11 @@ filters() {
 	t 7 cocoon vm clone --name e --from-dir copy
 	says "others than root"
 	t 4 cocoon vm clone --name e --from-dir nothere
-	# What is not whole makes no VM.
+	# What is not whole makes no VM, where the image is gone, too.
+	rm -r "$COCOON_ROOT_DIR/image"
 	rm "$snap/kernel"
 	t 4 cocoon vm clone --name e one
-	says "kernel is missing, of the image sha256:"
+	says "kernel is missing, of the image mini (sha256:"
 	messages 1
 	truncate -s 1000 copy/vmstate
 	chmod 700 copy
