@@ -134,6 +134,8 @@ static const struct jfield plan[] = {
     PL(disks, J_ARR, J_ALWAYS, &disk_table, "in the guest's order"),
     PL(firmware, J_OBJ, 0, &firmware_table, "UEFI; cloud images"),
     PL(max_cpu, J_U64, 0, NULL, "to which CPUs can be added"),
+    PL(ports, J_U64, 0, NULL, "for devices that are plugged in"),
+    PL(plugged, J_STRS, 0, NULL, "those that were: nic1, disk4"),
     PL(restore_mode, J_ENUM, 0, "copy|ondemand|mmap", "of its memory"),
     PL(privileged, J_BOOL, 0, NULL, "the VMM keeps uid 0"),
     PL(hugepages, J_BOOL, 0, NULL, "memory of huge pages"),
@@ -211,6 +213,7 @@ static const struct jfield guest[] = {
 #define GU(m, k, fl, a, h) F(struct doc_guest, m, k, fl, a, h)
     GU(mac, J_STR, J_REQUIRED, NULL, "its MAC"),
     GU(addresses, J_STRS, 0, NULL, "CIDR; none: DHCP"),
+    GU(queues, J_U64, 0, NULL, "queue pairs"),
     GU(since, J_STRS, 0, NULL, "MACs that it may have by now"),
 };
 static const struct jtable guest_table = JTABLE(struct doc_guest, guest);

@@ -103,7 +103,11 @@ struct doc_plan {
 	uint64_t cpu, memory;
 	struct jarr disks; /* struct doc_disk, in the guest's order */
 	struct doc_firmware firmware; /* absent: direct kernel boot */
-	uint64_t max_cpu;         /* to which CPUs can be added while it runs */
+	uint64_t max_cpu; /* to which CPUs can be added while it runs */
+	/* QEMU: slots where devices can be plugged in while it runs, and those
+	 * that were, in their order: "nic1", "disk4". */
+	uint64_t ports;
+	struct jstrs plugged;
 	const char *restore_mode; /* copy ondemand mmap; absent: as it can */
 	bool privileged, hugepages;
 };
@@ -163,6 +167,7 @@ struct doc_ended {
 struct doc_guest {
 	const char *mac;
 	struct jstrs addresses;
+	uint64_t queues;    /* pairs of them; 0: as many as it has CPUs */
 	struct jstrs since; /* MACs that it may have taken on: of a clone that
 			     * was saved nobody knows whether it was itself */
 };

@@ -204,9 +204,11 @@ static void fill_guest(const struct vm *vm, struct jarr *out)
 		if (vm->hv.guest.n != vm->net.nics.n) {
 			g[i].mac = nic[i].mac;
 			g[i].addresses = nic[i].addresses;
+			g[i].queues = nic[i].queues;
 			continue;
 		}
 		g[i] = was[i];
+		g[i].queues = nic[i].queues;
 		add_since(&g[i], nic[i].mac);
 	}
 	*out = (struct jarr){g, vm->net.nics.n};

@@ -299,6 +299,23 @@ static void append_disks(struct source *s, size_t added)
 	disks->v = d;
 }
 
+/* Which places they get: "disk4", "nic1". */
+static void note_plugged(struct source *s, size_t disks, size_t had_nics)
+{
+	struct jstrs *p = &s->plan.plugged;
+	size_t all = s->plan.disks.n, nics = s->wishes.nics;
+	const char **v = xcalloc(
+	    p->n + disks + (nics > had_nics ? nics : 0) + 1, sizeof(*v));
+
+	for (size_t i = 0; i < p->n; i++)
+		v[i] = p->v[i];
+	for (size_t i = all - disks; i < all; i++)
+		v[p->n++] = xasprintf("disk%zu", i);
+	for (size_t i = had_nics; i < nics; i++)
+		v[p->n++] = xasprintf("nic%zu", i);
+	p->v = v;
+}
+
 static void apply(struct source *s, const struct plan_opts *o)
 {
 	struct doc_disk *d;
@@ -306,6 +323,8 @@ static void apply(struct source *s, const struct plan_opts *o)
 	if (o->data_disk.n)
 		append_disks(s, o->data_disk.n);
 	d = s->plan.disks.v;
+	if (s->vmm->caps & VMM_PORTS)
+		note_plugged(s, o->data_disk.n, s->spec.nics);
 	s->plan.restore_mode = o->restore_mode;
 
 	if (o->cpu)
@@ -401,6 +420,24 @@ static int check_kept(
 	return 0;
 }
 
+/* The taps are there, and have as many as the VM's NICs. */
+static int check_queues(
+    const struct source *s, const struct vm *vm, struct err *err)
+{
+	const struct doc_guest *g = s->snap.guest.v;
+	const struct doc_nic *nic = vm->net.nics.v;
+
+	for (size_t i = 0; i < vm->net.nics.n; i++)
+		if (g[i].queues && nic[i].queues &&
+		    g[i].queues != nic[i].queues)
+			return err_set(err, ERR_STATE,
+			    "snapshot %s: its NIC %zu has %llu queues, the "
+			    "VM's has %llu: clone it instead",
+			    s->label, i, (unsigned long long)g[i].queues,
+			    (unsigned long long)nic[i].queues);
+	return 0;
+}
+
 static int check_fit(const struct source *s, const struct plan_opts *o,
     const struct vm *vm, struct err *err)
 {
@@ -408,7 +445,7 @@ static int check_fit(const struct source *s, const struct plan_opts *o,
 		return err_set(err, ERR_STATE,
 		    "snapshot %s: has %zu NICs, the VM %zu: clone it instead",
 		    s->label, s->snap.guest.n, vm->net.nics.n);
-	if (check_kept(s, vm, err) < 0)
+	if (check_kept(s, vm, err) < 0 || check_queues(s, vm, err) < 0)
 		return -1;
 	if (check_room(s, "cpu", o->cpu, vm->plan.cpu, s->plan.cpu, err) < 0 ||
 	    check_room(s, "memory", o->memory, vm->plan.memory, s->plan.memory,

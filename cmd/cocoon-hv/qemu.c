@@ -2,6 +2,7 @@
 /* The QEMU backend: needs nothing but a distribution package, no KVM. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "disks.h"
 #include "file.h"
@@ -12,6 +13,9 @@
 /* Slots 3.. of pcie.0, eight functions each; 1 and 2 are chipset and rng. */
 #define FIRST_SLOT 3
 #define LAST_SLOT 28
+#define PORT_SLOT 29 /* root ports */
+#define PORTS 4
+#define MOST_CPUS 64
 
 static int qemu_version(const char *binary, char out[64], struct err *err)
 {
@@ -31,12 +35,21 @@ static void pci_address(size_t index, char out[48])
 	    (unsigned int)(index % 8));
 }
 
-static void add_disk(
-    const struct doc_disk *d, size_t i, uint64_t queue_size, struct strv *out)
+/* Where the device is: plugged in behind a port, or at a place of its own. */
+static char *place(const struct vm *vm, const char *id, size_t index)
 {
+	const struct jstrs *plugged = &vm->plan.plugged;
 	char addr[48];
 
-	pci_address(i, addr);
+	for (size_t i = 0; i < plugged->n; i++)
+		if (!strcmp(plugged->v[i], id))
+			return xasprintf("bus=port%zu,addr=0x0", i);
+	pci_address(index, addr);
+	return xstrdup(addr);
+}
+
+static void add_drive(const struct doc_disk *d, size_t i, struct strv *out)
+{
 	strv_add(out, "-drive");
 	strv_addf(out, "file=%s,format=%s,if=none,id=d%zu%s%s%s%s", d->file,
 	    d->format, i,
@@ -45,22 +58,27 @@ static void add_disk(
 	    d->ro ? ",readonly=on,file.locking=off" : "",
 	    d->direct ? ",cache.direct=on" : "",
 	    d->ro ? "" : ",discard=unmap,detect-zeroes=off");
-	strv_add(out, "-device");
-	strv_addf(out, "virtio-blk-pci,drive=d%zu,id=disk%zu,%s%s", i, i, addr,
+}
+
+char *qemu_disk(const struct vm *vm, size_t i)
+{
+	const struct doc_disk *d =
+	    (const struct doc_disk *)vm->plan.disks.v + i;
+	AUTO_FREE char *id = xasprintf("disk%zu", i);
+	AUTO_FREE char *where = place(vm, id, i);
+	AUTO_BUF struct buf out = {0};
+
+	buf_addf(&out, "virtio-blk-pci,drive=d%zu,id=%s,%s%s", i, id, where,
 	    !strcmp(d->format, "qcow2") ? ",bootindex=0" : "");
-	if (d->serial) {
-		char *last = out->v[out->n - 1];
-
-		out->v[out->n - 1] = xasprintf("%s,serial=%s", last, d->serial);
-		free_ptr(&last);
-	}
-	if (queue_size) {
-		char *last = out->v[out->n - 1];
-
-		out->v[out->n - 1] = xasprintf(
-		    "%s,queue-size=%llu", last, (unsigned long long)queue_size);
-		free_ptr(&last);
-	}
+	/* One a CPU otherwise, and then not one more with one more CPU. */
+	if (vm->plan.ports)
+		buf_str(&out, ",num-queues=1");
+	if (d->serial)
+		buf_addf(&out, ",serial=%s", d->serial);
+	if (vm->spec.disk_queue_size)
+		buf_addf(&out, ",queue-size=%llu",
+		    (unsigned long long)vm->spec.disk_queue_size);
+	return xstrdup(out.data);
 }
 
 /* virtio-net takes ring sizes of 256 to 1024, powers of two. */
@@ -73,29 +91,56 @@ static unsigned int net_ring(uint64_t wish)
 	return n;
 }
 
-static void add_nic(const struct vm *vm, const struct doc_nic *nic, size_t i,
-    const char *backend, struct strv *out)
+/* The first ones are behind the disks that were there from the start. */
+static size_t first_nic(const struct vm *vm)
 {
-	char addr[48];
+	size_t n = vm->plan.disks.n;
 
-	pci_address(vm->plan.disks.n + i, addr);
-	strv_add(out, "-netdev");
-	strv_addf(out, "%s,id=n%zu", backend, i);
-	strv_add(out, "-device");
-	strv_addf(out,
-	    "virtio-net-pci,netdev=n%zu,id=nic%zu,mac=%s,%s,romfile=%s"
+	for (size_t i = 0; i < vm->plan.plugged.n; i++)
+		if (!strncmp(vm->plan.plugged.v[i], "disk", 4))
+			n--;
+	return n;
+}
+
+char *qemu_nic(const struct vm *vm, size_t i)
+{
+	const struct doc_nic *nic = (const struct doc_nic *)vm->net.nics.v + i;
+	AUTO_FREE char *id = xasprintf("nic%zu", i);
+	AUTO_FREE char *where = place(vm, id, first_nic(vm) + i);
+	AUTO_BUF struct buf out = {0};
+
+	buf_addf(&out,
+	    "virtio-net-pci,netdev=n%zu,id=%s,mac=%s,%s,romfile="
 	    ",rx_queue_size=%u,host_mtu=%llu",
-	    i, i, nic->mac, addr, "", net_ring(vm->spec.queue_size),
+	    i, id, nic->mac, where, net_ring(vm->spec.queue_size),
 	    (unsigned long long)(nic->mtu ? nic->mtu : 1500));
 	/* A vector for each queue of a pair, one for changes of the
 	 * configuration, one for the control queue. */
-	if (nic->queues > 1) {
-		char *last = out->v[out->n - 1];
-
-		out->v[out->n - 1] = xasprintf("%s,mq=on,vectors=%llu", last,
+	if (nic->queues > 1)
+		buf_addf(&out, ",mq=on,vectors=%llu",
 		    (unsigned long long)(2 * nic->queues + 2));
-		free_ptr(&last);
-	}
+	return xstrdup(out.data);
+}
+
+static void add_device(char *properties, struct strv *out)
+{
+	AUTO_FREE char *owned = properties;
+
+	strv_add(out, "-device");
+	strv_add(out, owned);
+}
+
+/* Root ports, functions of one slot, for what may be plugged in. */
+static void add_ports(const struct vm *vm, struct strv *out)
+{
+	for (uint64_t i = 0; i < vm->plan.ports; i++)
+		add_device(
+		    xasprintf("pcie-root-port,id=port%llu,chassis=%llu,slot="
+			      "%llu,addr=0x%x.0x%llx,multifunction=on",
+			(unsigned long long)i, (unsigned long long)i + 1,
+			(unsigned long long)i + 1, PORT_SLOT,
+			(unsigned long long)i),
+		    out);
 }
 
 /* "tap,fd=7" or "tap,fds=7:8"; *next: the first descriptor of this NIC. */
@@ -154,7 +199,12 @@ static void machine(const struct vm *vm, struct strv *out)
 	 * a Linux guest loses 5 s of its boot clearing such pages. */
 	strv_add(out, kvm ? "host" : "max,-erms");
 	strv_add(out, "-smp");
-	strv_addf(out, "%llu", (unsigned long long)vm->plan.cpu);
+	if (vm->plan.max_cpu > vm->plan.cpu)
+		strv_addf(out, "%llu,maxcpus=%llu",
+		    (unsigned long long)vm->plan.cpu,
+		    (unsigned long long)vm->plan.max_cpu);
+	else
+		strv_addf(out, "%llu", (unsigned long long)vm->plan.cpu);
 	strv_add(out, "-m");
 	strv_addf(out, "%lluM", (unsigned long long)(vm->plan.memory / MIB));
 	strv_add(out, "-device");
@@ -165,12 +215,18 @@ static void machine(const struct vm *vm, struct strv *out)
 		add_kernel(vm, out);
 }
 
+/* What is plugged in later has its drive, but no device. */
 static void disks(const struct vm *vm, struct strv *out)
 {
 	const struct doc_disk *d = vm->plan.disks.v;
+	size_t n = vm->plan.disks.n;
 
-	for (size_t i = 0; i < vm->plan.disks.n; i++)
-		add_disk(&d[i], i, vm->spec.disk_queue_size, out);
+	add_ports(vm, out);
+	for (size_t i = 0; i < n; i++) {
+		add_drive(&d[i], i, out);
+		if (i < n - vm->new_disks)
+			add_device(qemu_disk(vm, i), out);
+	}
 }
 
 static void chardev(struct strv *out, const char *id, int fd, bool listening)
@@ -191,7 +247,10 @@ static void qemu_argv(
 	for (size_t i = 0; i < vm->net.nics.n; i++) {
 		AUTO_FREE char *tap = tap_backend(fds, &nics[i], &next);
 
-		add_nic(vm, &nics[i], i, tap, out);
+		strv_add(out, "-netdev");
+		strv_addf(out, "%s,id=n%zu", tap, i);
+		if (i < vm->net.nics.n - vm->new_nics)
+			add_device(qemu_nic(vm, i), out);
 	}
 	chardev(out, "con", fds->console, false);
 	strv_add(out, "-serial");
@@ -319,20 +378,40 @@ static int qemu_resize(const struct vm *vm, const struct vmm_size *want,
 	AUTO_FD int api = -1;
 	char id[32];
 
-	(void)vm;
-	if (want->cpu || want->memory)
+	if (want->memory || (want->cpu && want->cpu < vm->plan.cpu))
 		return err_set(err, ERR_UNSUPPORTED,
-		    "backend qemu: CPUs and memory change only while it is "
-		    "stopped: it was started without room for more");
+		    "backend qemu: memory, and fewer CPUs, only while it is "
+		    "stopped");
+	if (want->cpu > vm->plan.max_cpu && want->cpu > vm->plan.cpu)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "it was started with room for %llu CPUs: stop it first",
+		    (unsigned long long)vm->plan.max_cpu);
+	api = socket_connect(run_fd, "api.sock", err);
+	if (api < 0 || qmp_hello(api, timeout_ms, err) < 0)
+		return -1;
+	if (want->cpu > vm->plan.cpu &&
+	    qemu_plug_cpus(api, &in, want->cpu - vm->plan.cpu, err) < 0)
+		return -1;
+	if (want->disk < 0)
+		return 0;
 	snprintf(id, sizeof(id), "d%d", want->disk);
 	jval_set_str(args, "device", id);
 	jval_set_int(args, "size", (int64_t)want->disk_bytes);
 	jval_print(args, &text);
-	api = socket_connect(run_fd, "api.sock", err);
-	if (api < 0 || qmp_hello(api, timeout_ms, err) < 0)
-		return -1;
 	c.args = text.data;
 	return qmp_call(api, &in, &c, NULL, err);
+}
+
+static int qemu_check(const struct doc_spec *spec,
+    const struct doc_image *image, struct doc_plan *plan, struct err *err)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	plan->max_cpu = cpus > MOST_CPUS ? MOST_CPUS : (uint64_t)cpus;
+	if (plan->max_cpu < plan->cpu)
+		plan->max_cpu = plan->cpu;
+	plan->ports = PORTS;
+	return cloud_plan(spec, image, plan, err);
 }
 
 static const struct vmm_file state_files[] = {
@@ -347,12 +426,13 @@ const struct vmm vmm_qemu = {
     .remedy = "apt-get install qemu-system-x86",
     .console = "ttyS0",
     .caps = VMM_OCI | VMM_CLOUDIMG | VMM_SERIALS | VMM_TCG | VMM_API_FD |
-	    VMM_EVENTS | VMM_CONSOLE_FD | VMM_TAP_FDS | VMM_SNAPSHOT,
+	    VMM_EVENTS | VMM_CONSOLE_FD | VMM_TAP_FDS | VMM_SNAPSHOT |
+	    VMM_PORTS | VMM_ADDS_CPU | VMM_ADDS_NICS | VMM_ADDS_DISKS,
     .max_files = 16384,
     .reads = firmware,
     .max_disks = (LAST_SLOT - FIRST_SLOT + 1) * 8 - 16,
     .version = qemu_version,
-    .check = cloud_plan,
+    .check = qemu_check,
     .argv = qemu_argv,
     .script = qemu_script,
     .ready = qemu_ready,

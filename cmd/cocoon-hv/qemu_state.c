@@ -223,6 +223,11 @@ static int grow_disks(
 int qemu_check_load(struct doc_plan *plan, bool grows, struct err *err)
 {
 	(void)grows;
+	if (plan->plugged.n > plan->ports)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "%zu disks and NICs were plugged in, and it was started "
+		    "with room for %llu",
+		    plan->plugged.n, (unsigned long long)plan->ports);
 	if (!plan->restore_mode || !strcmp(plan->restore_mode, "copy"))
 		return 0;
 	return err_set(err, ERR_UNSUPPORTED,
@@ -242,5 +247,9 @@ int qemu_load(struct vmm_link *l, const struct vm *vm,
 	    call(fd, &in, "migrate-incoming", args, err) < 0 ||
 	    await(fd, &in, "load the state", err) < 0)
 		return -1;
-	return grow_disks(fd, &in, vm, err);
+	if (grow_disks(fd, &in, vm, err) < 0 || qemu_plug(fd, &in, vm, err) < 0)
+		return -1;
+	return vm->spec.cpu > vm->plan.cpu
+		   ? qemu_plug_cpus(fd, &in, vm->spec.cpu - vm->plan.cpu, err)
+		   : 0;
 }

@@ -45,6 +45,7 @@ enum vmm_caps {
 	VMM_SNAPSHOT = 4096,    /* capture and load */
 	VMM_ADDS_CPU = 16384,   /* load plugs in what spec.cpu has more */
 	VMM_ADDS_NICS = 32768,  /* and the last vm.new_nics */
+	VMM_PORTS = 131072,     /* in plan.ports, which plan.plugged fills */
 	VMM_ADDS_DISKS = 65536, /* and the last vm.new_disks */
 	VMM_MERGES = 8192,      /* saves a VM that was loaded into VMM_BASE */
 };
@@ -217,6 +218,16 @@ int fc_settle(const struct vm *vm, int dir_fd, struct err *err);
 int fc_load(struct vmm_link *l, const struct vm *vm, const struct vmm_fds *fds,
     struct err *err);
 int fc_check_load(struct doc_plan *plan, bool grows, struct err *err);
+
+/*
+ * qemu.c. The properties of a device, as behind -device; qemu_plug.c plugs in
+ * what vm->new_disks and vm->new_nics say, and processors.
+ */
+char *qemu_disk(const struct vm *vm, size_t i);
+char *qemu_nic(const struct vm *vm, size_t i);
+struct buf;
+int qemu_plug(int fd, struct buf *in, const struct vm *vm, struct err *err);
+int qemu_plug_cpus(int fd, struct buf *in, uint64_t n, struct err *err);
 
 /* qemu_state.c */
 int qemu_resume(struct vmm_link *l, int timeout_ms, struct err *err);

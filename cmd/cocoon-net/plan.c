@@ -107,7 +107,7 @@ void plan_make(struct net_plan *p, const struct wish *w,
 		struct doc_nic *nic = &p->nics[i];
 
 		*nic = plan_nic(p, i, w->id);
-		nic->queues = w->queues;
+		nic->queues = w->queues[i];
 		if (w->bridge[i])
 			plan_port(nic, w->bridge[i], mtus[i]);
 		else if (w->cni[i])

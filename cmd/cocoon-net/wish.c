@@ -71,6 +71,24 @@ static uint64_t queues_of(const struct json_object *plan)
 	return cpu < 1 ? 1 : cpu > MAX_QUEUES ? MAX_QUEUES : (uint64_t)cpu;
 }
 
+/* A guest that was frozen has as many as it had then. */
+static void read_queues(const struct json_object *doc, struct wish *w)
+{
+	const struct json_object *guest =
+	    jval_get(jval_get(doc, "snap"), "guest");
+	uint64_t own = queues_of(jval_get(doc, "plan"));
+
+	for (size_t i = 0; i < w->nics; i++) {
+		int64_t n = i < jval_len(guest)
+				? jval_int(jval_at(guest, i), "queues", 0)
+				: 0;
+
+		w->queues[i] = n < 1            ? own
+			       : n > MAX_QUEUES ? MAX_QUEUES
+						: (uint64_t)n;
+	}
+}
+
 int wish_read(const struct json_object *doc, struct wish *w, struct err *err)
 {
 	const struct json_object *spec = jval_get(doc, "spec");
@@ -84,7 +102,7 @@ int wish_read(const struct json_object *doc, struct wish *w, struct err *err)
 		    ".spec.nics: expected a whole number of at most %d",
 		    NET_MAX_NICS);
 	w->nics = (size_t)nics;
-	w->queues = queues_of(jval_get(doc, "plan"));
+	read_queues(doc, w);
 	if (read_bridges(jval_get(spec, "bridges"), w, err) < 0)
 		return -1;
 	return read_dns(jval_get(spec, "dns"), w, err);

@@ -17,7 +17,7 @@ struct wish {
 	const struct cni_file *cni[NET_MAX_NICS];
 	struct cni_files files;
 	const struct json_object *runtime; /* for plugins; may be NULL */
-	uint64_t queues;                   /* pairs of a NIC */
+	uint64_t queues[NET_MAX_NICS];     /* pairs of a NIC */
 	struct jstrs dns;
 	const char *dns_v[8];
 };

@@ -197,7 +197,7 @@ damage() {
 	vcpus() {
 		cat "/proc/$(vm_pid "$1")/task"/*/comm | grep -c '^vcpu[0-9]'
 	}
-	run_vm web --nics 0 --cpu 1
+	run_vm web --cpu 1
 	counts web 1
 	save one web
 	t 7 cocoon vm clone --name more --cpu 1000 one
@@ -318,7 +318,7 @@ asks() {
 	# The guest has no address there yet, and its first NIC is the source's.
 	hv_is more '.hv.guest[1:] | map(.addresses // [] | length) | tojson' \
 		"[0,0]"
-	hv_is more '.hv.guest[0] | tojson' \
+	hv_is more '.hv.guest[0] | {mac, addresses} | tojson' \
 		"$(hv web '.net.nics[0] | {mac, addresses} | tojson')"
 	cocoon-hv get more | cocoon-hint clone --format script |
 		grep -q "^nic2=.* $(hv more '.net.nics[2].mac')"

@@ -92,7 +92,7 @@ run_vm() {
 		(.created_at > 1e12)] | join(" ")')" = \
 		"one a b'c qemu $snap $id 1 true true" ]
 	[ "$(field "$output" '.guest[0] == (.doc.net.nics[0] |
-		{mac, addresses})')" = true ]
+		{mac, addresses, queues})')" = true ]
 	[[ $output != *'$6$'* ]] && [[ $output != *'$y$'* ]]
 	# Without a name one is made; a name is taken once.
 	t 0 cocoon snapshot save web
@@ -368,6 +368,70 @@ filters() {
 	counts v0 2
 }
 
+# qmp VM COMMAND [ARGUMENTS]: what its QEMU returns.
+qmp() {
+	python3 -c 'import json, os, socket, sys
+s = socket.socket(socket.AF_UNIX)
+os.chdir(sys.argv[1])
+s.connect("api.sock")
+f = s.makefile("rw")
+f.readline()
+for c in {"execute": "qmp_capabilities"}, {
+        "execute": sys.argv[2], "arguments": json.loads(sys.argv[3])}:
+    f.write(json.dumps(c) + "\n")
+    f.flush()
+    while "return" not in (a := json.loads(f.readline())):
+        pass
+print(json.dumps(a["return"]))' \
+		"$COCOON_ROOT_DIR/vm-name/$1/$(hv "$1" .hv.generation)" "$2" "${3-{\}}"
+}
+
+# has VM: its CPUs, disks and NICs, as QEMU tells of them.
+has() {
+	qmp "$1" query-cpus-fast | jq length
+	qmp "$1" qom-list '{"path": "/machine/peripheral"}' |
+		jq -r '.[].name | select(test("^(nic|disk)"))' | sort
+}
+
+@test "clone: CPUs, disks and NICs are plugged in" {
+	local want
+
+	run_vm web
+	counts web 1
+	save one web
+	[ "$(has web | xargs)" = "1 disk0 disk1 disk2 disk3 nic0" ]
+	want="1 disk0 disk1 disk2 disk3 disk4 nic0 nic1 nic2"
+	t 0 cocoon vm clone --name more --nics 3 --data-disk size=16M,name=db one
+	[ "$(has more | xargs)" = "$want" ]
+	counts more 2
+	# All that is in it stays in place, in its clones and when it boots.
+	save two more
+	t 0 cocoon vm clone --name third two
+	[ "$(has third | xargs)" = "$want" ]
+	counts third 3
+	own_disks third
+	t 7 cocoon vm clone --name fourth --nics 5 two
+	says "room for 4"
+	t 0 cocoon vm stop --force third
+	t 0 cocoon vm start third
+	[ "$(has third | xargs)" = "$want" ]
+	wait_until 20 greeted third
+	[ "$(nproc)" -gt 1 ] || return 0
+	t 0 cocoon vm clone --name wide --cpu 2 two
+	[ "$(has wide | xargs)" = "2${want#1}" ]
+	hv_is wide .plan.cpu 2
+	counts wide 3
+	save three wide
+	t 0 cocoon vm clone --name last three
+	[ "$(has last | head -n 1)" = 2 ]
+	counts last 4
+	# As a running VM gets one.
+	t 0 cocoon vm resize --cpu 2 web
+	[ "$(has web | head -n 1)" = 2 ]
+	t 7 cocoon vm resize --cpu 1 web
+	counts web 2
+}
+
 @test "clone: what is larger, smaller, more, missing" {
 	local code words
 
@@ -378,16 +442,16 @@ filters() {
 		messages 1
 	done <<-END
 		2 --cpu 0
-		7 --cpu 2
+		7 --cpu 1000
 		7 --memory 128M
 		2 --memory 32M
 		2 --storage 32M
 		2 --storage 64000001
-		7 --nics 2
+		7 --nics 6
 		2 --name a/b
 		2 --nosuch
 		4 --network nosuch
-		7 --network a --bridge b
+		4 --network a --bridge b
 	END
 	[ "$(cocoon vm list -o json | jq length)" = 1 ]
 	t 4 cocoon vm clone --name c nobody
@@ -515,7 +579,7 @@ filters() {
 	says "NICs"
 	t 4 cocoon vm restore web nobody
 	t 4 cocoon vm restore nobody one
-	t 7 cocoon vm restore --cpu 2 web one
+	t 7 cocoon vm restore --memory 128M web one
 	t 2 cocoon vm restore --storage 32M web one
 	t 2 cocoon vm restore web
 	t 2 cocoon vm restore web one two
