@@ -129,8 +129,8 @@ static int resize_running(
 		return -1;
 	if (!v || !v->resize)
 		return err_set(err, ERR_UNSUPPORTED,
-		    "vm %s: backend %s cannot resize what runs: stop it first",
-		    vm->vm.name, vm->plan.backend);
+		    "backend %s cannot resize what runs: stop it first",
+		    vm->plan.backend);
 	if (check_limit(vm, want, err) < 0)
 		return -1;
 	return v->resize(vm, want, run, API_MS, err);
@@ -152,10 +152,9 @@ static int resize_stopped(
 	d += want->disk;
 	if (strcmp(d->format, "raw"))
 		return err_set(err, ERR_UNSUPPORTED,
-		    "vm %s: %s: overlays cannot be resized: import the image "
-		    "as "
-		    "a raw disk",
-		    vm->vm.name, d->file);
+		    "%s: overlays cannot be resized: import the image as a raw "
+		    "disk",
+		    d->file);
 	run = vm_run_dir(vm, err);
 	if (run < 0 || disks_chown(vm, run, 0, err) < 0)
 		return -1;

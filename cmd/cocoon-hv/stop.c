@@ -135,9 +135,12 @@ static void finish(
 	if (!gone && s->asked)
 		gone = await_guest(s, pidfd, until);
 	if (!gone) {
-		log_info("%s: %s", s->vm.vm.name,
-		    s->asked ? "the guest did not shut down: firmly"
-			     : "firmly");
+		if (s->asked)
+			log_warn("vm %s: the guest did not shut down and is "
+				 "ended",
+			    s->vm.vm.name);
+		else
+			log_info("%s: firmly", s->vm.vm.name);
 		killed = true;
 		gone = live_kill(&s->live, force ? 1000 : GRACE_MS);
 	}
