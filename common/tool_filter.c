@@ -144,6 +144,8 @@ static void filter_one(struct call *call, struct json_object *doc)
 		return;
 	}
 	settle(call);
+	/* What was tried in vain on the way to a success. */
+	err = (struct err){0};
 	tool_done(call, doc, &err);
 }
 

@@ -849,6 +849,7 @@ said() {
 	wait_until 5 said web 'deaf now'
 	SECONDS=0
 	t 0 cocoon-hv stop --timeout 1 web
+	says "did not shut down"
 	[ $SECONDS -lt 5 ]
 	[[ $(field "$output" '.hv.ended.reason') =~ ^(killed|stopped)$ ]]
 	no_vm_processes
