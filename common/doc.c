@@ -134,6 +134,8 @@ static const struct jfield plan[] = {
     PL(disks, J_ARR, J_ALWAYS, &disk_table, "in the guest's order"),
     PL(firmware, J_OBJ, 0, &firmware_table, "UEFI; cloud images"),
     PL(max_cpu, J_U64, 0, NULL, "to which CPUs can be added"),
+    PL(boot_memory, J_U64, 0, NULL, "before some was added"),
+    PL(max_memory, J_U64, 0, NULL, "to which memory can be added"),
     PL(ports, J_U64, 0, NULL, "for devices that are plugged in"),
     PL(plugged, J_STRS, 0, NULL, "those that were: nic1, disk4"),
     PL(restore_mode, J_ENUM, 0, "copy|ondemand|mmap", "of its memory"),

@@ -103,7 +103,9 @@ struct doc_plan {
 	uint64_t cpu, memory;
 	struct jarr disks; /* struct doc_disk, in the guest's order */
 	struct doc_firmware firmware; /* absent: direct kernel boot */
-	uint64_t max_cpu; /* to which CPUs can be added while it runs */
+	/* To which CPUs, bytes of memory, can be added while it runs. */
+	uint64_t max_cpu, max_memory;
+	uint64_t boot_memory; /* before some was added; 0: none was */
 	/* QEMU: slots where devices can be plugged in while it runs, and those
 	 * that were, in their order: "nic1", "disk4". */
 	uint64_t ports;

@@ -202,9 +202,15 @@ static void add_mounts(const struct hint *h, struct buf *out)
 	}
 }
 
-/* Processors may have been plugged in while the guest stood still. */
+/* Memory and processors may have been plugged in while the guest stood still. */
 static void add_cpus(const struct hint *h, struct buf *out)
 {
+	if (h->plan.max_memory)
+		buf_str(out,
+		    "for memory in /sys/devices/system/memory/memory*/state; "
+		    "do\n"
+		    "\t[ \"$(cat \"$memory\" 2>/dev/null)\" != offline ] ||\n"
+		    "\t\techo online >\"$memory\" || :\ndone\n");
 	if (h->plan.max_cpu > 1)
 		buf_str(out,
 		    "for cpu in /sys/devices/system/cpu/cpu*/online; do\n"

@@ -155,7 +155,8 @@ const struct vmm vmm_ch = {
     .console = "ttyS0",
     .caps = VMM_OCI | VMM_CLOUDIMG | VMM_WINDOWS | VMM_SERIALS | VMM_HUGEPAGES |
 	    VMM_API_FD | VMM_EVENTS | VMM_TAP_NAMES | VMM_LOG_FIFO |
-	    VMM_SNAPSHOT | VMM_ADDS_CPU | VMM_ADDS_NICS | VMM_ADDS_DISKS,
+	    VMM_SNAPSHOT | VMM_ADDS_CPU | VMM_ADDS_MEMORY | VMM_ADDS_NICS |
+	    VMM_ADDS_DISKS,
     /* 32 slots of a PCI bus, less the bridge, rng, balloon, watchdog. */
     .max_disks = 24,
     .max_files = 16384,

@@ -34,7 +34,10 @@ unsigned int ch_ring(uint64_t wish)
  */
 static bool has_balloon(const struct vm *vm)
 {
-	return !vm->spec.windows && vm->plan.memory >= BALLOON_MIN;
+	uint64_t had = vm->plan.boot_memory;
+
+	return !vm->spec.windows &&
+	       (had ? had : vm->plan.memory) >= BALLOON_MIN;
 }
 
 /*
@@ -66,6 +69,10 @@ static struct json_object *memory(const struct vm *vm)
 	jval_set_int(o, "size", (int64_t)vm->plan.memory);
 	if (vm->plan.hugepages)
 		jval_set_bool(o, "hugepages", true);
+	/* Addresses, not memory: enough for any step up to max_memory, and the
+	 * same whatever was added already. */
+	if (vm->plan.max_memory)
+		jval_set_int(o, "hotplug_size", (int64_t)vm->plan.max_memory);
 	return o;
 }
 

@@ -138,6 +138,13 @@ static int check_hugepages(struct doc_plan *plan, struct err *err)
 	    want, left);
 }
 
+static uint64_t host_memory(void)
+{
+	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+
+	return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : 0;
+}
+
 int ch_check(const struct doc_spec *spec, const struct doc_image *image,
     struct doc_plan *plan, struct err *err)
 {
@@ -149,6 +156,9 @@ int ch_check(const struct doc_spec *spec, const struct doc_image *image,
 	plan->max_cpu = cpus > MOST_CPUS ? MOST_CPUS : (uint64_t)cpus;
 	if (plan->max_cpu < plan->cpu)
 		plan->max_cpu = plan->cpu;
+	plan->max_memory = host_memory() / CH_MEMORY_STEP * CH_MEMORY_STEP;
+	if (plan->max_memory <= plan->memory)
+		plan->max_memory = 0;
 	if (spec->hugepages && check_hugepages(plan, err) < 0)
 		return -1;
 	if (!strcmp(image->type, "oci"))

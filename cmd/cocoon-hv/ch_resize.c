@@ -32,6 +32,24 @@ int ch_resize_cpu(const struct vm *vm, uint64_t n, struct rest *api,
 	return ch_put(api, "/api/v1/vm.resize", body, timeout_ms, err);
 }
 
+int ch_add_memory(const struct vm *vm, uint64_t bytes, struct rest *api,
+    int timeout_ms, struct err *err)
+{
+	AUTO_JSON struct json_object *body = jval_object();
+
+	if (bytes > vm->plan.max_memory)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "it was started with room for %llu bytes of memory: stop "
+		    "it first",
+		    (unsigned long long)vm->plan.max_memory);
+	if ((bytes - vm->plan.memory) % CH_MEMORY_STEP)
+		return err_set(err, ERR_USAGE,
+		    "memory is added in steps of 128MiB to what it has, %llu",
+		    (unsigned long long)vm->plan.memory);
+	jval_set_int(body, "desired_ram", (int64_t)bytes);
+	return ch_put(api, "/api/v1/vm.resize", body, timeout_ms, err);
+}
+
 /* Below what it was started with, by the balloon. */
 static int resize_memory(const struct vm *vm, uint64_t bytes, struct rest *api,
     int timeout_ms, struct err *err)
@@ -39,8 +57,7 @@ static int resize_memory(const struct vm *vm, uint64_t bytes, struct rest *api,
 	AUTO_JSON struct json_object *body = jval_object();
 
 	if (bytes > vm->plan.memory)
-		return err_set(err, ERR_UNSUPPORTED,
-		    "memory grows only while it is stopped");
+		return ch_add_memory(vm, bytes, api, timeout_ms, err);
 	jval_set_int(
 	    body, "desired_balloon", (int64_t)(vm->plan.memory - bytes));
 	return ch_put(api, "/api/v1/vm.resize", body, timeout_ms, err);

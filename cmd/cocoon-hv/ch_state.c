@@ -334,6 +334,9 @@ int ch_load(struct vmm_link *l, const struct vm *vm, const struct vmm_fds *fds,
 	if (r < 0 || grow_disks(l, &was, err) < 0 ||
 	    plug_disks(l, vm, err) < 0 || plug_nics(l, vm, err) < 0)
 		return -1;
+	if (vm->spec.memory > vm->plan.memory &&
+	    ch_add_memory(vm, vm->spec.memory, &l->api, API_MS, err) < 0)
+		return -1;
 	return vm->spec.cpu > vm->plan.cpu
 		   ? ch_resize_cpu(vm, vm->spec.cpu, &l->api, API_MS, err)
 		   : 0;

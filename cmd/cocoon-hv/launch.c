@@ -101,12 +101,22 @@ static void give_up(struct monitor *m)
 
 static int commit_record(struct vm *vm, bool cold, struct err *err)
 {
+	/* The plan's words are this object's: its numbers are changed in it. */
+	struct json_object *plan = jval_get(vm->doc, "plan");
+
 	if (!cold && vm->spec.cpu > vm->plan.cpu) {
 		vm->plan.cpu = vm->spec.cpu;
-		/* The plan's words are this object's. */
-		jval_set_int(
-		    jval_get(vm->doc, "plan"), "cpu", (int64_t)vm->plan.cpu);
+		jval_set_int(plan, "cpu", (int64_t)vm->plan.cpu);
 	}
+	if (!cold && vm->spec.memory > vm->plan.memory) {
+		if (!vm->plan.boot_memory)
+			jval_set_int(
+			    plan, "boot_memory", (int64_t)vm->plan.memory);
+		vm->plan.memory = vm->spec.memory;
+		jval_set_int(plan, "memory", (int64_t)vm->plan.memory);
+	}
+	if (cold)
+		jval_del(plan, "boot_memory");
 	vm->hv.resume = NULL;
 	vm->hv.loaded = !cold;
 	vm->hv.started_at = (uint64_t)wall_ms();
@@ -227,8 +237,10 @@ int launch_vm(struct vm *vm, const struct launch_from *from, struct launch *l,
 	int r = prepare(&m, from, err);
 
 	/* A guest that boots takes what it is told. */
-	if (!from)
+	if (!from) {
 		vm->hv.guest = (struct jarr){0};
+		vm->plan.boot_memory = 0;
+	}
 	if (r == 0)
 		r = l ? run_apart(&m, from, l, doc, err)
 		      : run_here(&m, status, err);

@@ -17,6 +17,7 @@
 #include "vmm.h"
 
 #define MAX_BYTES (UINT64_C(1) << 50)
+#define MEMORY_STEP (UINT64_C(128) << 20) /* of Cloud Hypervisor's DIMMs */
 
 const struct plan_opts plan_snap_defaults = {.count = 1};
 
@@ -162,6 +163,26 @@ static int check_cpu(const struct source *s, uint64_t want, struct err *err)
 	return check_fixed(s, "--cpu", want, s->plan.cpu, why, err);
 }
 
+static int check_memory(const struct source *s, uint64_t want, struct err *err)
+{
+	const struct vmm *v = vmm_find(s->plan.backend);
+	char why[100] = "this backend cannot add memory to a guest that runs";
+
+	if (v && v->caps & VMM_ADDS_MEMORY) {
+		if (want > s->plan.memory && want <= s->plan.max_memory)
+			return (want - s->plan.memory) % MEMORY_STEP
+				   ? err_set(err, ERR_USAGE,
+					 "--memory %llu: is added in steps of "
+					 "128MiB to the snapshot's %llu",
+					 (unsigned long long)want,
+					 (unsigned long long)s->plan.memory)
+				   : 0;
+		snprintf(why, sizeof(why), "it was started with room for %llu",
+		    (unsigned long long)s->plan.max_memory);
+	}
+	return check_fixed(s, "--memory", want, s->plan.memory, why, err);
+}
+
 static int check_wishes(
     struct source *s, const struct plan_opts *o, struct err *err)
 {
@@ -174,9 +195,7 @@ static int check_wishes(
 		return -1;
 	nics = s->wishes.nics > s->spec.nics ? s->wishes.nics : o->nics;
 	if (check_cpu(s, o->cpu, err) < 0 ||
-	    check_fixed(s, "--memory", o->memory, s->plan.memory,
-		"this backend cannot add memory to a guest that runs",
-		err) < 0 ||
+	    check_memory(s, o->memory, err) < 0 ||
 	    (!(v && v->caps & VMM_ADDS_NICS && nics > s->spec.nics) &&
 		check_fixed(s, "--nics", nics, s->spec.nics,
 		    "this backend cannot add NICs to a guest that runs",
@@ -329,6 +348,8 @@ static void apply(struct source *s, const struct plan_opts *o)
 
 	if (o->cpu)
 		s->spec.cpu = o->cpu;
+	if (o->memory)
+		s->spec.memory = o->memory;
 	if (o->storage)
 		s->spec.storage = o->storage;
 	s->spec.nics = s->wishes.nics;

@@ -190,7 +190,9 @@ static void record(struct vm *vm, const struct vmm_size *want, bool running)
 
 	if (want->cpu)
 		vm->plan.cpu = vm->spec.cpu = want->cpu;
-	if (want->memory && !running)
+	if (running && want->memory > vm->plan.memory && !vm->plan.boot_memory)
+		vm->plan.boot_memory = vm->plan.memory;
+	if (want->memory && (!running || want->memory > vm->plan.memory))
 		vm->plan.memory = vm->spec.memory = want->memory;
 	if (want->disk >= 0) {
 		d[want->disk].size = want->disk_bytes;

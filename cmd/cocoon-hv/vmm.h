@@ -33,21 +33,22 @@ enum vmm_caps {
 	VMM_HUGEPAGES = 2048,
 
 	/* How it is started: */
-	VMM_API_FD = 32,        /* is handed the listening api.sock */
-	VMM_EVENTS = 64,        /* is handed one end of a socket for events */
-	VMM_CONSOLE_FD = 128,   /* is handed one end of a socket: the serial
+	VMM_API_FD = 32,          /* is handed the listening api.sock */
+	VMM_EVENTS = 64,          /* is handed one end of a socket for events */
+	VMM_CONSOLE_FD = 128,     /* is handed one end of a socket: the serial
 			       * port; else that is a pty, its stdin and
 			       * stdout */
-	VMM_TAP_FDS = 256,      /* is handed the taps */
-	VMM_TAP_NAMES = 512,    /* opens the taps itself; without either bit
+	VMM_TAP_FDS = 256,        /* is handed the taps */
+	VMM_TAP_NAMES = 512,      /* opens the taps itself; without either bit
 			      * configure sends them */
-	VMM_LOG_FIFO = 1024,    /* writes its log to vmm.fifo, by name */
-	VMM_SNAPSHOT = 4096,    /* capture and load */
-	VMM_ADDS_CPU = 16384,   /* load plugs in what spec.cpu has more */
-	VMM_ADDS_NICS = 32768,  /* and the last vm.new_nics */
-	VMM_PORTS = 131072,     /* in plan.ports, which plan.plugged fills */
-	VMM_ADDS_DISKS = 65536, /* and the last vm.new_disks */
-	VMM_MERGES = 8192,      /* saves a VM that was loaded into VMM_BASE */
+	VMM_LOG_FIFO = 1024,      /* writes its log to vmm.fifo, by name */
+	VMM_SNAPSHOT = 4096,      /* capture and load */
+	VMM_ADDS_CPU = 16384,     /* load plugs in what spec.cpu has more */
+	VMM_ADDS_MEMORY = 262144, /* and spec.memory */
+	VMM_ADDS_NICS = 32768,    /* and the last vm.new_nics */
+	VMM_PORTS = 131072,       /* in plan.ports, which plan.plugged fills */
+	VMM_ADDS_DISKS = 65536,   /* and the last vm.new_disks */
+	VMM_MERGES = 8192,        /* saves a VM that was loaded into VMM_BASE */
 };
 
 /*

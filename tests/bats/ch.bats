@@ -255,7 +255,7 @@ heard() {
 # Files that a process has open and that are not its VM's or devices.
 foreign() {
 	find "$1/fd" -type l -printf '%l\n' |
-		grep '^/' | grep -vE "^/dev/(kvm|null|urandom|pts/|net/tun)|^$dir/|/live\.0"
+		grep '^/' | grep -vE "^/dev/(kvm|null|urandom|pts/|net/tun)|^/memfd:|^$dir/|/live\.0"
 }
 
 @test "stop: a guest that does not hear the button is ended; twice is fine" {
@@ -328,8 +328,11 @@ foreign() {
 	t 7 cocoon-hv resize --storage 64M "$id"
 	t 0 cocoon-hv resize --memory 128M "$id"
 	hv_is "$id" .plan.memory 268435456
-	t 7 cocoon-hv resize --memory 512M "$id"
-	says "stopped"
+	t 2 cocoon-hv resize --memory 300M "$id"
+	t 7 cocoon-hv resize --memory 512T "$id"
+	says "stop it first"
+	t 0 cocoon-hv resize --memory 512M "$id"
+	hv_is "$id" .plan.memory 536870912
 	t 2 cocoon-hv resize "$id"
 	t 2 cocoon-hv resize --disk x "$id"
 	t 4 cocoon-hv resize --disk x --size 1G "$id"

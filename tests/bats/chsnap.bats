@@ -112,7 +112,7 @@ at_least() { # VERSION
 		hv_is web .hv.generation 0
 	fi
 	t 2 cocoon vm clone --name less --memory 32M one
-	t 7 cocoon vm clone --name more --memory 128M one
+	t 2 cocoon vm clone --name more --memory 128M one
 }
 
 @test "a snapshot of another version is refused, with what to do" {
@@ -225,6 +225,42 @@ damage() {
 	says 'it hibernates'
 	t 0 cocoon vm start web
 	[ "$(vcpus web)" = 2 ]
+}
+
+@test "clone: memory is plugged in, in steps" {
+	memory() {
+		asks "$1" vm.info | jq .memory_actual_size
+	}
+	need curl
+	run_vm web --nics 0 --memory 128M
+	counts web 1
+	save one web
+	t 2 cocoon vm clone --name more --memory 200M one
+	says 'steps of 128MiB'
+	t 7 cocoon vm clone --name more --memory 512T one
+	says 'room for'
+	t 0 cocoon vm clone --name more --memory 384M one
+	[ "$(memory more)" = 402653184 ]
+	hv_is more .plan.memory 402653184
+	counts more 2
+	cocoon-hv get more | cocoon-hint clone --format script |
+		grep -q memory/memory
+	save two more
+	[ "$(stat -c %s "$snap/memory-ranges")" = 402653184 ]
+	t 2 cocoon vm clone --name less --memory 128M two
+	t 0 cocoon vm clone --name third two
+	[ "$(memory third)" = 402653184 ]
+	counts third 3
+	t 0 cocoon vm stop --force third
+	t 0 cocoon vm start third
+	[ "$(memory third)" = 402653184 ]
+	# As a running one gets it, and in place.
+	t 0 cocoon vm resize --memory 256M web
+	[ "$(memory web)" = 268435456 ]
+	save three web
+	t 0 cocoon vm restore web three
+	[ "$(memory web)" = 268435456 ]
+	counts web 2
 }
 
 # asks VM API: what its hypervisor answers.
