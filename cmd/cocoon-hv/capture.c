@@ -5,6 +5,7 @@
  * behind the pause is: the pause has the VMM's dump and the disks' reflinks,
  * nothing else. The monitor resumes the VM if this process dies.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 #include "hv.h"
 #include "live.h"
 #include "log.h"
+#include "progress.h"
 #include "undo.h"
 #include "vmm.h"
 
@@ -45,7 +47,50 @@ struct capture {
 	char name[STATE_ID_LEN + 3]; /* s-ID */
 	struct doc_snap snap;
 	int64_t paused_at;
+	int bar; /* the process that draws it */
 };
+
+/* What is written below a directory, less what is linked from elsewhere. */
+static uint64_t written(int dirfd, const char *name)
+{
+	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	uint64_t bytes = 0;
+	struct dirent *de;
+	struct stat st;
+
+	if (!d) {
+		close_fd(&fd);
+		return 0;
+	}
+	while ((de = readdir(d)))
+		if (fstatat(fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode) && st.st_nlink == 1)
+			bytes += (uint64_t)st.st_blocks * 512;
+	closedir(d);
+	return bytes;
+}
+
+static uint64_t so_far(void *arg)
+{
+	const struct capture *c = arg;
+
+	return written(c->dir, ".") + written(c->run, DUMP_DIR);
+}
+
+/* All of the memory, at most, and what its disks have. */
+static void show_bar(struct capture *c)
+{
+	const struct doc_disk *d = c->vm->plan.disks.v;
+	uint64_t total = c->vm->plan.memory;
+	struct stat st;
+
+	for (size_t i = 0; i < c->vm->plan.disks.n; i++)
+		if (disk_is_own(&d[i]) &&
+		    fstatat(c->run, d[i].file, &st, AT_SYMLINK_NOFOLLOW) == 0)
+			total += (uint64_t)st.st_blocks * 512;
+	c->bar = progress_start(c->vm->vm.name, total, so_far, c);
+}
 
 static int undo_dir(void *arg, struct err *err)
 {
@@ -83,6 +128,7 @@ static int prepare(struct capture *c, struct err *err)
 	if (c->dir < 0 || c->run < 0 || c->pin < 0 ||
 	    disks_save_image(c->vm, c->pin, c->dir, &c->snap.files, err) < 0)
 		return -1;
+	show_bar(c);
 	c->hold = hold_take(c->vm->fd, !c->vm->hv.paused, err);
 	if (c->hold < 0)
 		return -1;
@@ -302,6 +348,7 @@ static int capture_one(
 	if (state_lock_shared(&vm.st, err) < 0)
 		return -1;
 	r = take(&c, err);
+	progress_stop(&c.bar);
 	if (r == 0)
 		r = tool_emit(vm.doc, err);
 	if (r == 0 && stay && hibernate(&vm, c.listen, &c.hold, c.id, err) < 0)

@@ -1,20 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* The layers of an image: download.c, progress.c. */
+/* The layers of an image: download.c. */
 #ifndef COCOON_IMG_DOWNLOAD_H
 #define COCOON_IMG_DOWNLOAD_H
 
 #include "fetch.h"
+#include "progress.h"
 
 #define DOWNLOADS 3
-struct progress {
-	const char *name;
-	uint64_t total; /* bytes */
-	int64_t last_ms;
-	bool tty, shown;
-};
-void progress_begin(struct progress *p, const char *name, uint64_t total);
-void progress_show(struct progress *p, uint64_t done);
-void progress_end(struct progress *p);
 
 struct download {
 	struct fetch fetch;

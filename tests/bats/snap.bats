@@ -226,6 +226,26 @@ would remove snapshot $one no name points to it" ]
 	counts web 1
 }
 
+@test "save: a bar on a terminal, and none elsewhere" {
+	local pid
+
+	need script
+	run_vm web --nics 0
+	counts web 1
+	pid=$(vm_pid web)
+	kill -STOP "$pid"
+	script -qefc 'cocoon snapshot save --name one web' shown \
+		</dev/null >/dev/null 2>&1 3>&- &
+	wait_until 10 grep -q 'web \[ *=* *\] .* of ' shown
+	kill -CONT "$pid"
+	wait $!
+	grep -q 'saved: .*one' shown
+	[ -z "$(pgrep -f 'cocoon-hv capture' || true)" ]
+	save two web
+	[ -z "$stderr" ]
+	counts web 2
+}
+
 # ---- clones ----
 
 # own_disk VM: what its QEMU writes is its own.

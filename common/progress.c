@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* A bar on a terminal; elsewhere nothing, the verb says one line at its end. */
+#include "progress.h"
+
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include "download.h"
-#include "log.h"
+#include "file.h"
+#include "opt.h"
 
 #define EVERY_MS 200
 #define BAR 24
@@ -48,4 +53,36 @@ void progress_end(struct progress *p)
 	if (p->shown)
 		(void)!write(STDERR_FILENO, "\r\033[K", 4);
 	p->shown = false;
+}
+
+int progress_start(
+    const char *name, uint64_t total, uint64_t (*done)(void *), void *arg)
+{
+	struct progress p;
+	pid_t caller = getpid(), pid;
+
+	progress_begin(&p, name, total);
+	pid = p.tty ? fork() : 0;
+	if (pid || !p.tty)
+		return pid < 0 ? 0 : pid;
+	/* What the caller holds open must not outlive it. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	close(STDOUT_FILENO);
+	while (getppid() == caller) {
+		sleep_ms(EVERY_MS);
+		progress_show(&p, done(arg));
+	}
+	_exit(0);
+}
+
+void progress_stop(int *pid)
+{
+	struct progress p = {.shown = true};
+
+	if (*pid <= 0)
+		return;
+	kill(*pid, SIGKILL);
+	waitpid(*pid, NULL, 0);
+	*pid = 0;
+	progress_end(&p);
 }
