@@ -61,13 +61,16 @@ static void add_identity(const struct hint *h, struct buf *out)
 	    "\tif [ -f $id ] && ! [ -L $id ]; then\n"
 	    "\t\tcat /etc/machine-id >$id\n"
 	    "\tfi\n"
-	    "done\n",
-	    h->hostname, h->hostname);
+	    "done\n"
+	    "[ ! -d /var/lib/cocoon ] || echo %s >/var/lib/cocoon/identity\n",
+	    h->hostname, h->hostname, h->vm.id);
 }
 
 /* Devices by the MAC that they have, before any of them has another. */
-static void add_macs(const struct hint *h, struct buf *out)
+static void find_nics(const struct hint *h, struct buf *out)
 {
+	if (!h->net.nics.n)
+		return;
 	buf_str(out, "device() {\n"
 		     "\tfor mac; do\n"
 		     "\t\tfor d in /sys/class/net/*; do\n"
@@ -89,6 +92,10 @@ static void add_macs(const struct hint *h, struct buf *out)
 			buf_addf(out, " %s", was(h, i)->since.v[k]);
 		buf_addf(out, " %s)\n", hint_nic(h, i)->mac);
 	}
+}
+
+static void add_macs(const struct hint *h, struct buf *out)
+{
 	for (size_t i = 0; i < h->net.nics.n; i++)
 		buf_addf(out,
 		    "ip link set dev \"$nic%zu\" down\n"
@@ -243,6 +250,8 @@ static int make_script(
 	    h->vm.name);
 	if (add_seed(out, err) < 0)
 		return -1;
+	/* Before anything is changed: where one is missing all is in vain. */
+	find_nics(h, out);
 	add_time(out);
 	add_identity(h, out);
 	add_network(h, out);

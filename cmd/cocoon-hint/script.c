@@ -204,6 +204,17 @@ void seed_script(const struct hint *h, struct buf *out)
 	    "#!/bin/sh\n" SCRIPT_MARK "\n"
 	    "PATH=/usr/sbin:/usr/bin:/sbin:/bin\nexport PATH\n"
 	    "umask 022\nstate=/var/lib/cocoon\nmkdir -p $state\n"
+	    /* A clone that boots is another machine than the one it was. */
+	    "owner=\n"
+	    "for file in $state/identity $state/instance; do\n"
+	    "\t[ -r $file ] || continue\n"
+	    "\tread -r owner <$file\n\tbreak\ndone\n");
+	buf_addf(out,
+	    "case $owner in\n'' | %s) ;;\n"
+	    "*) rm -f $state/machine-id && : >/etc/machine-id ;;\nesac\n"
+	    "echo %s >$state/identity\n",
+	    h->vm.id, h->vm.id);
+	buf_str(out,
 	    /* Emptied at every boot where this is needed: kept here. */
 	    "if [ -f /etc/machine-id ] && ! [ -s /etc/machine-id ]; then\n"
 	    "\t[ -s $state/machine-id ] ||\n"

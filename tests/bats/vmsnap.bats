@@ -95,4 +95,13 @@ in_vm() { # VM COMMAND
 	wait_until 20 in_vm twin ping -q -c 1 -W 1 "$(address big)"
 	[ "$(in_vm twin df --output=size / | tail -n 1)" -gt 2500000 ]
 	guest true
+	# One that boots is itself without it.
+	t 0 cocoon vm stop --force twin
+	t 0 cocoon vm clone --name cold frozen
+	t 0 cocoon vm stop --force cold
+	t 0 cocoon vm start cold
+	wait_until $BOOT in_vm cold true
+	[ "$(in_vm cold hostname)" = cold ]
+	[ "$(in_vm cold cat /etc/machine-id)" != "$(guest cat /etc/machine-id)" ]
+	[ "$(in_vm cold cat /etc/machine-id | wc -c)" = 33 ]
 }
