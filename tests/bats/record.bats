@@ -20,6 +20,11 @@ like() {
 	like 51.2.0
 }
 
+@test "the double of Cloud Hypervisor answers as v52.0 did" {
+	need python3
+	like 52.0.0
+}
+
 @test "the double of Cloud Hypervisor answers as v53.0 did" {
 	need python3
 	like 53.0.0
@@ -46,6 +51,11 @@ fc_like() {
 @test "the double of Firecracker answers as v1.12.1 did" {
 	need python3
 	fc_like 1.12.1
+}
+
+@test "the double of Firecracker answers as v1.14.4 did" {
+	need python3
+	fc_like 1.14.4
 }
 
 @test "the double of Firecracker answers as v1.16.1 did" {
