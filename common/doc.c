@@ -59,6 +59,7 @@ static const struct jfield spec[] = {
     SP(windows, J_BOOL, 0, NULL, "a Windows guest"),
     SP(privileged, J_BOOL, 0, NULL, "the VMM keeps uid 0"),
     SP(hugepages, J_BOOL, 0, NULL, "memory of huge pages"),
+    SP(pci, J_BOOL, 0, NULL, "Firecracker: devices on a PCI bus"),
     SP(allow_vulnerable, J_BOOL, 0, NULL, "takes a version with known holes"),
 };
 const struct jtable doc_spec_table = JTABLE(struct doc_spec, spec);
@@ -141,6 +142,7 @@ static const struct jfield plan[] = {
     PL(restore_mode, J_ENUM, 0, "copy|ondemand|mmap", "of its memory"),
     PL(privileged, J_BOOL, 0, NULL, "the VMM keeps uid 0"),
     PL(hugepages, J_BOOL, 0, NULL, "memory of huge pages"),
+    PL(pci, J_BOOL, 0, NULL, "Firecracker: devices on a PCI bus"),
 };
 const struct jtable doc_plan_table = JTABLE(struct doc_plan, plan);
 

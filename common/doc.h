@@ -44,6 +44,7 @@ struct doc_spec {
 	struct jarr data_disks; /* struct doc_data_disk */
 	bool no_direct_io, windows, privileged;
 	bool hugepages, allow_vulnerable;
+	bool pci; /* Firecracker: devices on a PCI bus */
 };
 
 /* Which bytes; cocoon-img resolve. Paths are absolute, in the blob store. */
@@ -111,7 +112,7 @@ struct doc_plan {
 	uint64_t ports;
 	struct jstrs plugged;
 	const char *restore_mode; /* copy ondemand mmap; absent: as it can */
-	bool privileged, hugepages;
+	bool privileged, hugepages, pci;
 };
 
 /* Wires; cocoon-net add. */

@@ -250,6 +250,10 @@ static int make_script(
 	    h->vm.name);
 	if (add_seed(out, err) < 0)
 		return -1;
+	/* Nobody tells the guest of what was plugged in. */
+	if (h->plan.pci)
+		buf_str(out, "[ ! -e /sys/bus/pci/rescan ] || "
+			     "echo 1 >/sys/bus/pci/rescan\n");
 	/* Before anything is changed: where one is missing all is in vain. */
 	find_nics(h, out);
 	add_time(out);

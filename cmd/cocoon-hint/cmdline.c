@@ -74,12 +74,13 @@ static void add_start(const struct hint *h, struct buf *out)
 	if (!console)
 		console = strcmp(h->plan.backend, "ch") ? "ttyS0" : "hvc0";
 	buf_addf(out, "console=%s", console);
-	/* Firecracker has no ACPI reset, no PCI and next to no i8042. */
+	/* Firecracker has no ACPI reset, PCI if asked, next to no i8042. */
 	if (fc)
 		buf_str(out, " reboot=k");
 	buf_str(out, " loglevel=3");
 	if (fc)
-		buf_str(out, " pci=off i8042.noaux 8250.nr_uarts=1");
+		buf_addf(out, "%s i8042.noaux 8250.nr_uarts=1",
+		    h->plan.pci ? "" : " pci=off");
 	buf_str(out, " boot=cocoon-overlay");
 }
 

@@ -20,6 +20,7 @@
 #define QUEUE_SIZE 256 /* of every device; not to be changed */
 /* Interrupts 5 to 23, less those of VMGenID and VMClock (1.15). */
 #define MAX_DEVICES 17
+#define MAX_PCI_DEVICES 31 /* slots, less the bridge */
 #define MAX_CPUS 32
 #define STOP_MS 2000
 
@@ -82,14 +83,21 @@ static int check_wishes(
 {
 	const struct doc_data_disk *data = spec->data_disks.v;
 	size_t devices = plan->disks.n + (size_t)spec->nics + 2;
+	size_t most = spec->pci ? MAX_PCI_DEVICES : MAX_DEVICES;
 
+	plan->pci = spec->pci;
+	if (spec->pci && version_number(plan->version) < VERSION(1, 13, 0))
+		return err_set(err, ERR_UNSUPPORTED,
+		    "backend fc: --pci: Firecracker %s has no PCI: 1.16.1 or "
+		    "later is the one to have",
+		    plan->version);
 	if (plan->cpu > MAX_CPUS)
 		return err_set(err, ERR_UNSUPPORTED,
 		    "backend fc: takes at most %d CPUs", MAX_CPUS);
-	if (devices > MAX_DEVICES)
+	if (devices > most)
 		return err_set(err, ERR_UNSUPPORTED,
-		    "backend fc: %zu layers, disks and NICs: it takes %d",
-		    devices - 2, MAX_DEVICES - 2);
+		    "backend fc: %zu layers, disks and NICs: it takes %zu",
+		    devices - 2, most - 2);
 	if ((spec->queue_size && spec->queue_size != QUEUE_SIZE) ||
 	    (spec->disk_queue_size && spec->disk_queue_size != QUEUE_SIZE))
 		return err_set(err, ERR_UNSUPPORTED,
@@ -132,6 +140,8 @@ static void fc_argv(
 	strv_add(out, "vmm.fifo");
 	strv_add(out, "--level");
 	strv_add(out, "Warning");
+	if (vm->plan.pci)
+		strv_add(out, "--enable-pci");
 }
 
 static struct json_object *machine(const struct vm *vm)
@@ -204,12 +214,12 @@ static int put(struct vmm_link *l, const char *path, struct json_object *body,
 	return fc_request(&l->api, "PUT", path, owned, timeout_ms, err);
 }
 
-static int put_drives(
-    const struct vm *vm, struct vmm_link *l, int timeout_ms, struct err *err)
+static int put_drives(const struct vm *vm, size_t from, struct vmm_link *l,
+    int timeout_ms, struct err *err)
 {
 	const struct doc_disk *d = vm->plan.disks.v;
 
-	for (size_t i = 0; i < vm->plan.disks.n; i++) {
+	for (size_t i = from; i < vm->plan.disks.n; i++) {
 		AUTO_FREE char *path = xasprintf("/drives/disk%zu", i);
 
 		if (put(l, path, drive(&d[i], i), timeout_ms, err) < 0)
@@ -218,13 +228,13 @@ static int put_drives(
 	return 0;
 }
 
-static int put_nics(
-    const struct vm *vm, struct vmm_link *l, int timeout_ms, struct err *err)
+static int put_nics(const struct vm *vm, size_t from, struct vmm_link *l,
+    int timeout_ms, struct err *err)
 {
 	unsigned int version = version_number(vm->plan.version);
 	const struct doc_nic *n = vm->net.nics.v;
 
-	for (size_t i = 0; i < vm->net.nics.n; i++) {
+	for (size_t i = from; i < vm->net.nics.n; i++) {
 		AUTO_FREE char *path =
 		    xasprintf("/network-interfaces/eth%zu", i);
 
@@ -243,11 +253,28 @@ static int fc_configure(const struct vm *vm, const struct vmm_fds *fds,
 	l->fresh = true;
 	if (put(l, "/machine-config", machine(vm), timeout_ms, err) < 0 ||
 	    put(l, "/boot-source", boot_source(vm), timeout_ms, err) < 0 ||
-	    put_drives(vm, l, timeout_ms, err) < 0 ||
-	    put_nics(vm, l, timeout_ms, err) < 0 ||
+	    put_drives(vm, 0, l, timeout_ms, err) < 0 ||
+	    put_nics(vm, 0, l, timeout_ms, err) < 0 ||
 	    put(l, "/balloon", balloon(0, version), timeout_ms, err) < 0)
 		return -1;
 	return put(l, "/entropy", jval_object(), timeout_ms, err);
+}
+
+/* While it stands still, from 1.16 on; its guest looks for them by itself. */
+int fc_plug(
+    struct vmm_link *l, const struct vm *vm, int timeout_ms, struct err *err)
+{
+	return put_drives(
+		   vm, vm->plan.disks.n - vm->new_disks, l, timeout_ms, err) < 0
+		   ? -1
+		   : put_nics(
+			 vm, vm->net.nics.n - vm->new_nics, l, timeout_ms, err);
+}
+
+static bool fc_adds(const struct doc_plan *plan, unsigned int cap)
+{
+	return plan->pci && cap & (VMM_ADDS_NICS | VMM_ADDS_DISKS) &&
+	       version_number(plan->version) >= VERSION(1, 16, 0);
 }
 
 /* It binds the socket itself: until that is there, look again. */
@@ -340,8 +367,10 @@ static void fc_script(
 	/* Before 1.14 the log had to be there. */
 	buf_str(out, ": >vmm.log\nexec ");
 	script_quote(vm->plan.binary, out);
-	buf_str(out, " --no-api --config-file vm.json \\\n"
-		     "    --log-path vmm.log --level Warning\n");
+	buf_addf(out,
+	    " --no-api --config-file vm.json%s \\\n"
+	    "    --log-path vmm.log --level Warning\n",
+	    vm->plan.pci ? " --enable-pci" : "");
 }
 
 const struct vmm vmm_fc = {
@@ -356,6 +385,7 @@ const struct vmm vmm_fc = {
     .max_files = 2048,
     .version = fc_version,
     .fault = fc_fault,
+    .adds = fc_adds,
     .check = fc_check,
     .argv = fc_argv,
     .script = fc_script,

@@ -214,8 +214,8 @@ int fc_load(struct vmm_link *l, const struct vm *vm, const struct vmm_fds *fds,
 	/* Read, or mapped. */
 	for (const struct vmm_file *f = fc_files; f->name; f++)
 		(void)unlinkat(l->run_fd, f->name, 0);
-	for (size_t i = 0; r == 0 && i < vm->plan.disks.n; i++)
+	for (size_t i = 0; r == 0 && i < vm->plan.disks.n - vm->new_disks; i++)
 		if (!d[i].ro)
 			r = grow(l, &d[i], i, err);
-	return r;
+	return r < 0 ? -1 : fc_plug(l, vm, API_MS, err);
 }

@@ -104,6 +104,11 @@ static int check_backend(const struct planning *p, struct err *err)
 		return err_set(err, ERR_UNSUPPORTED,
 		    "backend %s: cannot run Windows guests in this build",
 		    v->name);
+	if (p->spec.pci && v != &vmm_fc)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "backend %s: --pci is for Firecracker: others have PCI "
+		    "anyway",
+		    v->name);
 	if (p->spec.hugepages && !(v->caps & VMM_HUGEPAGES))
 		return err_set(err, ERR_UNSUPPORTED,
 		    "backend %s: --hugepages: a snapshot could not be "

@@ -147,6 +147,13 @@ static int check_fixed(const struct source *s, const char *flag, uint64_t want,
 	    (unsigned long long)want, s->label, (unsigned long long)has, why);
 }
 
+static bool can_add(const struct source *s, unsigned int cap)
+{
+	const struct vmm *v = vmm_find(s->plan.backend);
+
+	return v && ((v->caps & cap) || (v->adds && v->adds(&s->plan, cap)));
+}
+
 /* More than the snapshot has, where they are plugged in while it is loaded. */
 static int check_cpu(const struct source *s, uint64_t want, struct err *err)
 {
@@ -186,7 +193,6 @@ static int check_memory(const struct source *s, uint64_t want, struct err *err)
 static int check_wishes(
     struct source *s, const struct plan_opts *o, struct err *err)
 {
-	const struct vmm *v = vmm_find(s->plan.backend);
 	uint64_t nics;
 
 	if (wires_fill(&o->wires,
@@ -196,9 +202,10 @@ static int check_wishes(
 	nics = s->wishes.nics > s->spec.nics ? s->wishes.nics : o->nics;
 	if (check_cpu(s, o->cpu, err) < 0 ||
 	    check_memory(s, o->memory, err) < 0 ||
-	    (!(v && v->caps & VMM_ADDS_NICS && nics > s->spec.nics) &&
+	    (!(nics > s->spec.nics && can_add(s, VMM_ADDS_NICS)) &&
 		check_fixed(s, "--nics", nics, s->spec.nics,
-		    "this backend cannot add NICs to a guest that runs",
+		    "Firecracker from 1.16 on adds NICs to a VM that was "
+		    "started with --pci, and to no other",
 		    err) < 0))
 		return -1;
 	if (o->storage && o->storage < s->spec.storage)
@@ -229,10 +236,10 @@ static int check_disks(
 		return -1;
 	if (!o->data_disk.n)
 		return 0;
-	if (!v || !(v->caps & VMM_ADDS_DISKS))
+	if (!v || !can_add(s, VMM_ADDS_DISKS))
 		return err_set(err, ERR_UNSUPPORTED,
-		    "--data-disk: this backend cannot add disks to a guest "
-		    "that runs");
+		    "--data-disk: Firecracker from 1.16 on adds disks to a VM "
+		    "that was started with --pci, and to no other");
 	return n > v->max_disks
 		   ? err_set(err, ERR_UNSUPPORTED,
 			 "--data-disk: %zu layers and disks; backend %s takes "

@@ -21,6 +21,7 @@
 struct spec_opts {
 	const char *backend, *name, *dns, *from;
 	bool fc, no_direct_io, windows, privileged, hugepages, allow_vulnerable;
+	bool pci;
 	uint64_t count, cpu, memory, storage, nics, queue_size, disk_queue_size;
 	struct strv wires, data_disk;
 };
@@ -72,6 +73,7 @@ static const struct opt opts[] = {
 	"servers where the network names none"),
     O(privileged, "privileged", 0, OPT_FLAG, 0, 0, NULL,
 	"the hypervisor keeps uid 0"),
+    O(pci, "pci", 0, OPT_FLAG, 0, 0, NULL, "Firecracker: devices on a PCI bus"),
     O(hugepages, "hugepages", 0, OPT_FLAG, 0, 0, NULL,
 	"memory from the host's pool of huge pages"),
     O(allow_vulnerable, "allow-vulnerable", 0, OPT_FLAG, 0, 0, NULL,
@@ -130,6 +132,7 @@ static int fill_spec(const struct spec_opts *o, const char *image,
 	    .windows = o->windows,
 	    .privileged = o->privileged,
 	    .hugepages = o->hugepages,
+	    .pci = o->pci,
 	    .allow_vulnerable = o->allow_vulnerable};
 	s->backend = o->fc ? "fc" : o->backend;
 	if (o->fc && strcmp(o->backend, "auto") && strcmp(o->backend, "fc"))

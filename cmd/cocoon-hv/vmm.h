@@ -110,6 +110,8 @@ struct vmm {
 	int (*version)(const char *binary, char out[64], struct err *err);
 	/* What is known to be wrong with a version: for doctors; or NULL. */
 	const char *(*fault)(const char *version);
+	/* Whether VMM_ADDS_... is so for a VM of this plan, too; or NULL. */
+	bool (*adds)(const struct doc_plan *plan, unsigned int cap);
 	/*
 	 * Refuses what this version cannot do, with the one that can, and
 	 * fills what is special in the plan. version, accel, cpu, memory are
@@ -218,6 +220,8 @@ int fc_capture(
 int fc_settle(const struct vm *vm, int dir_fd, struct err *err);
 int fc_load(struct vmm_link *l, const struct vm *vm, const struct vmm_fds *fds,
     struct err *err);
+int fc_plug(
+    struct vmm_link *l, const struct vm *vm, int timeout_ms, struct err *err);
 int fc_check_load(struct doc_plan *plan, bool grows, struct err *err);
 
 /*

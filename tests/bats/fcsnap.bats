@@ -94,6 +94,60 @@ teardown() {
 	counts mapped 1
 }
 
+# has VM: its drives and NICs, as its Firecracker tells of them, in order.
+has() {
+	(cd "$COCOON_ROOT_DIR/vm-name/$1/$(hv "$1" .hv.generation)" &&
+		curl -s --max-time 10 --unix-socket api.sock \
+			http://localhost/vm/config) |
+		jq -r '[.drives[].drive_id, .["network-interfaces"][].iface_id] |
+			sort | join(" ")'
+}
+
+@test "clone: disks and NICs are plugged in where there is PCI" {
+	local version want
+
+	need curl
+	version=$("$FC" --version | sed -n 's/^Firecracker v//p')
+	t 7 cocoon vm run $SMALL --backend qemu --pci --name q mini
+	if [[ $version == 1.12.* ]]; then
+		t 7 cocoon vm run $SMALL --fc --pci --name web mini
+		says "has no PCI"
+		return
+	fi
+	run_vm web --pci
+	tr '\0' ' ' <"/proc/$(vm_pid web)/cmdline" | grep -q -- --enable-pci
+	[[ $(hv web .boot.cmdline) == *reboot=k* ]]
+	[[ $(hv web .boot.cmdline) != *pci=off* ]]
+	counts web 1
+	save one web
+	[ "$(has web)" = "disk0 disk1 disk2 disk3 eth0" ]
+	case $version in
+	1.1[345].*)
+		t 7 cocoon vm clone --name more --nics 2 one
+		says "from 1.16 on"
+		t 0 cocoon vm clone --name twin one
+		counts twin 2
+		return
+		;;
+	esac
+	want="disk0 disk1 disk2 disk3 disk4 eth0 eth1 eth2"
+	t 0 cocoon vm clone --name more --nics 3 --data-disk size=16M,name=db one
+	[ "$(has more)" = "$want" ]
+	counts more 2
+	cocoon-hv get more | cocoon-hint clone --format script >script
+	grep -q 'rescan$' script
+	grep -q 'mount -t ext4 /dev/vde' script
+	save two more
+	t 0 cocoon vm clone --name third two
+	[ "$(has third)" = "$want" ]
+	counts third 3
+	own_files third
+	t 0 cocoon vm stop --force third
+	t 0 cocoon vm start third
+	[ "$(has third)" = "$want" ]
+	wait_until 20 greeted third
+}
+
 @test "clones share the memory that they have not written" {
 	local map
 
