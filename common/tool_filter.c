@@ -46,10 +46,12 @@ int tool_flush(struct call *call, struct err *err)
 }
 
 /* On to the next stage, or to people. */
-static int hand_on(struct call *call, struct json_object *doc, struct err *err)
+static int hand_on(struct call *call, struct json_object *doc, bool *presented,
+    struct err *err)
 {
 	int r = call->verb->present ? call->verb->present(call, doc, err) : 1;
 
+	*presented = r <= 0;
 	return r <= 0 ? r : tool_emit(doc, err);
 }
 
@@ -58,6 +60,7 @@ void tool_fail(struct call *call, struct json_object *doc, struct err *err)
 	AUTO_JSON struct json_object *own = NULL;
 	AUTO_FREE char *tool = xasprintf("%s %s", log_prog(), call->verb->name);
 	struct err ignored;
+	bool presented;
 
 	log_error(call->verb->name, err);
 	if (!call->status)
@@ -69,7 +72,7 @@ void tool_fail(struct call *call, struct json_object *doc, struct err *err)
 		jval_set_int(own, "v", 1);
 	}
 	doc_set_error(doc, tool, err);
-	if (hand_on(call, doc, &ignored) < 0 && !call->status)
+	if (hand_on(call, doc, &presented, &ignored) < 0 && !call->status)
 		call->status = ERR_FAILED;
 }
 
@@ -94,6 +97,7 @@ static void fail_one(
 void tool_done(struct call *call, struct json_object *doc, struct err *err)
 {
 	const char *id = jval_str(jval_get(doc, "vm"), "id");
+	bool presented = false;
 
 	if (err->code != ERR_NONE) {
 		if (id)
@@ -101,9 +105,10 @@ void tool_done(struct call *call, struct json_object *doc, struct err *err)
 		tool_fail(call, doc, err);
 		return;
 	}
-	if (!call->verb->emits || hand_on(call, doc, err) == 0)
+	if (!call->verb->emits || hand_on(call, doc, &presented, err) == 0)
 		return;
-	if (call->verb->undo)
+	/* People can look up what is there; a stage that is gone cannot. */
+	if (call->verb->undo && !presented)
 		call->verb->undo(call, doc);
 	if (!call->status)
 		call->status = ERR_FAILED;
@@ -114,6 +119,7 @@ void tool_done(struct call *call, struct json_object *doc, struct err *err)
 static void filter_one(struct call *call, struct json_object *doc)
 {
 	struct err err = {0};
+	bool presented;
 	int r;
 
 	bool failed = doc_error(doc, &err);
@@ -122,7 +128,7 @@ static void filter_one(struct call *call, struct json_object *doc)
 		call->status = (int)err.code;
 	if (failed && !call->verb->takes_errors) {
 		settle(call);
-		if (hand_on(call, doc, &err) < 0 && !call->status)
+		if (hand_on(call, doc, &presented, &err) < 0 && !call->status)
 			call->status = ERR_FAILED;
 		return;
 	}

@@ -39,8 +39,8 @@ static int line(struct call *call, const struct report_opts *o,
 	if (doc_bind_optional(doc, "net", &doc_net_table, &net, err) < 0)
 		return -1;
 	show_ips(&net, &ips);
-	buf_addf(&call->out, "%s: %s  %s%s%s\n", o->as, id ? id : "-",
-	    name ? name : "-", strcmp(ips.data, "-") ? "  " : "",
+	buf_addf(&call->out, "%s: %s  %s%s%s\n", o->as ? o->as : "done",
+	    id ? id : "-", name ? name : "-", strcmp(ips.data, "-") ? "  " : "",
 	    strcmp(ips.data, "-") ? ips.data : "");
 	return 0;
 }
@@ -111,10 +111,12 @@ int report_present(struct call *call, struct json_object *doc, struct err *err)
 
 	if (!o->as && !o->format)
 		return 1;
-	if (!doc_error(doc, &told))
-		return show(call, o, doc, err);
-	undo_net(doc);
-	return 0;
+	if (doc_error(doc, &told)) {
+		undo_net(doc);
+		return 0;
+	}
+	/* At once: what is made is told, whatever comes. */
+	return show(call, o, doc, err) < 0 ? -1 : tool_flush(call, err);
 }
 
 int report_finish(struct call *call, struct err *err)

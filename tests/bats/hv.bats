@@ -571,6 +571,10 @@ disk() {
 
 	docs=$(mini_create -n 2 --name web)
 	t 0 eval "cocoon-hv report --as created <<<'$docs'"
+	[[ $output != *done:* ]]
+	t 0 eval "cocoon-hv report -o text <<<'$docs'"
+	[[ $output == done:* ]]
+	t 0 eval "cocoon-hv report --as created <<<'$docs'"
 	[[ ${lines[0]} =~ ^"created: "[A-Z2-7]{26}"  web-1"$ ]]
 	t 0 eval "cocoon-hv report -o json <<<'$docs'"
 	[ "$(jq -r .vm.name <<<"$output" | xargs)" = "web-1 web-2" ]
