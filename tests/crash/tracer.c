@@ -319,7 +319,11 @@ static const char *changing(
 		if (!leads_somewhere(pid, a[0], what, n))
 			return NULL;
 		/* The kernel restarts one that meets another: by chance. */
-		return strncmp(what, "/proc/", 6) ? "write" : "write_proc";
+		if (!strncmp(what, "/proc/", 6))
+			return "write_proc";
+		/* In as many pieces as the guest's words arrive in. */
+		return strcmp(base(what), "console.log") ? "write"
+							 : "write_console";
 	case SYS_ioctl:
 		return changing_ioctl(a[1]) ? "ioctl" : NULL;
 	case SYS_fcntl:
