@@ -113,12 +113,18 @@ static int watch_job(struct running_job *j, struct err *err)
 	return 0;
 }
 
+static pid_t fork_job(struct err *err)
+{
+	pid_t pid = fork();
+
+	return pid < 0 ? err_sys(err, errno, "fork") : pid;
+}
+
 int launch_start(struct call *call, struct json_object *doc,
     const struct launch_job *job, struct err *err)
 {
 	struct running_job *j;
 	int sv[2];
-	pid_t pid;
 
 	while (n_jobs == most_jobs())
 		launch_later(call);
@@ -127,16 +133,15 @@ int launch_start(struct call *call, struct json_object *doc,
 	j = &jobs[n_jobs];
 	*j =
 	    (struct running_job){.fd = sv[0], .doc = jval_ref(doc), .job = job};
-	pid = watch_job(j, err) < 0 ? -1 : fork();
-	if (pid == 0)
+	j->pid = watch_job(j, err) < 0 ? -1 : fork_job(err);
+	if (j->pid == 0)
 		run_job(job, doc, sv[1]);
 	close(sv[1]);
-	if (pid < 0) {
+	if (j->pid < 0) {
 		close(sv[0]);
 		jval_put(j->doc);
-		return err_sys(err, errno, "fork");
+		return -1;
 	}
-	j->pid = pid;
 	n_jobs++;
 	return TOOL_LATER;
 }
