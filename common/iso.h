@@ -14,6 +14,7 @@
 #define ISO_SECTOR 2048
 #define ISO_MAX_FILES 8 /* so that a directory fits one sector */
 #define ISO_MAX_NAME 28
+#define ISO_SEED_LABEL "CIDATA" /* by which NoCloud finds its seed */
 
 struct iso_file {
 	const char *name; /* [a-z0-9][a-z0-9.-]*, at most ISO_MAX_NAME */

@@ -33,7 +33,7 @@ int seed_image(const struct doc_seed *s, int out_fd, struct err *err)
 		return err_set(err, ERR_INPUT,
 		    "seed image: its texts are more than 8 MiB");
 	image = xcalloc(1, size);
-	iso_write(files, n, "CIDATA", image);
+	iso_write(files, n, ISO_SEED_LABEL, image);
 	if (write_all(out_fd, image, size) < 0)
 		return err_sys(err, errno, "seed image: write");
 	return 0;

@@ -115,7 +115,7 @@ static int make_image(struct err *err)
 	}
 	if (!n)
 		return err_set(err, ERR_INPUT, "stdin: no file");
-	iso_write(files, n, "CIDATA", image);
+	iso_write(files, n, ISO_SEED_LABEL, image);
 	if (write_all(STDOUT_FILENO, image, iso_size(files, n)) < 0)
 		return err_set(err, ERR_FAILED, "stdout: write");
 	return 0;
