@@ -154,7 +154,7 @@ static int dump(struct capture *c, struct err *err)
 
 	if (c->vmm->capture(&c->link, c->vm, c->dir, err) < 0)
 		return -1;
-	for (; f->name; f++)
+	for (; vmm_writes(f, c->vm->hv.version); f++)
 		if (disks_note(&c->snap.files, c->dir, f->name, f->role, err) <
 		    0)
 			return -1;
@@ -212,9 +212,11 @@ static int seal(int dir, const char *name, struct err *err)
 
 static int seal_all(struct capture *c, struct err *err)
 {
+	const struct vmm_file *f = c->vmm->files;
+
 	if (c->vmm->settle && c->vmm->settle(c->vm, c->dir, err) < 0)
 		return -1;
-	for (const struct vmm_file *f = c->vmm->files; f->name; f++)
+	for (; vmm_writes(f, c->vm->hv.version); f++)
 		if (seal(c->dir, f->name, err) < 0)
 			return -1;
 	return tool_check(err);

@@ -26,7 +26,7 @@
 #define MAX_STATE ((size_t)256 << 20)
 
 const struct vmm_file ch_files[] = {
-    {STATE, "state"}, {MEMORY, "memory"}, {NULL, NULL}};
+    {STATE, "state", 0}, {MEMORY, "memory", 0}, {NULL, NULL, 0}};
 
 /* Nothing else is done while it writes a dump that nobody waits for any more:
  * then the answer comes late, and the VM is to go on all the same. */

@@ -23,7 +23,7 @@
 #define API_MS 20000
 
 const struct vmm_file fc_files[] = {
-    {STATE, "state"}, {MEMORY, "memory"}, {NULL, NULL}};
+    {STATE, "state", 0}, {MEMORY, "memory", 0}, {NULL, NULL, 0}};
 
 int fc_request(struct rest *api, const char *method, const char *path,
     const struct json_object *body, int timeout_ms, struct err *err)

@@ -44,7 +44,9 @@ static struct monitor new_monitor(struct vm *vm)
 static int link_state(
     struct monitor *m, const struct launch_from *from, int pin, struct err *err)
 {
-	for (const struct vmm_file *f = m->vmm->files; f->name; f++) {
+	const struct vmm_file *f = m->vmm->files;
+
+	for (; vmm_writes(f, m->vm->plan.version); f++) {
 		if (file_link_or_copy(from->dir_fd, f->name, m->run_fd, f->name,
 			0444, err) < 0)
 			return -1;

@@ -45,6 +45,11 @@ unsigned int version_number(const char *text)
 	return VERSION(v[0], v[1], v[2]);
 }
 
+bool vmm_writes(const struct vmm_file *f, const char *version)
+{
+	return f->name && version_number(version) >= f->since;
+}
+
 char *vmm_variable(const struct vmm *v)
 {
 	char *var = xasprintf("COCOON_%s_BINARY", v->name);

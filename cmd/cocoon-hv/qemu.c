@@ -178,8 +178,25 @@ static void add_firmware(struct strv *out)
 	strv_add(out, "if=pflash,unit=1,format=raw,file=" CLOUD_VARS);
 }
 
+/*
+ * The memory of a VM that is loaded: the file's, until it is written. Without
+ * the canonical path the block is called as what -m makes is, in the state.
+ */
+static void add_memory(const struct vm *vm, struct strv *out)
+{
+	const char *mode = vm->plan.restore_mode;
+
+	strv_add(out, "-object");
+	strv_addf(out,
+	    "memory-backend-file,id=pc.ram,mem-path=" QEMU_MEMORY ",size=%llu"
+	    ",share=off,readonly=on,rom=off%s"
+	    ",x-use-canonical-path-for-ramblock-id=off",
+	    (unsigned long long)vm->plan.memory,
+	    mode && !strcmp(mode, "copy") ? ",prealloc=on" : "");
+}
+
 /* What a start and a script share. */
-static void machine(const struct vm *vm, struct strv *out)
+static void machine(const struct vm *vm, bool mapped, struct strv *out)
 {
 	bool kvm = vm->plan.accel && !strcmp(vm->plan.accel, "kvm");
 
@@ -191,7 +208,10 @@ static void machine(const struct vm *vm, struct strv *out)
 	strv_add(out, "-display");
 	strv_add(out, "none");
 	strv_add(out, "-machine");
-	strv_add(out, "q35,usb=off,smm=off");
+	strv_add(out, mapped ? "q35,usb=off,smm=off,memory-backend=pc.ram"
+			     : "q35,usb=off,smm=off");
+	if (mapped)
+		add_memory(vm, out);
 	strv_add(out, "-accel");
 	strv_add(out, kvm ? "kvm" : "tcg");
 	strv_add(out, "-cpu");
@@ -242,7 +262,9 @@ static void qemu_argv(
 	const struct doc_nic *nics = vm->net.nics.v;
 	size_t next = 0;
 
-	machine(vm, out);
+	machine(vm,
+	    fds->state >= 0 && version_number(vm->plan.version) >= QEMU_MAPS,
+	    out);
 	disks(vm, out);
 	for (size_t i = 0; i < vm->net.nics.n; i++) {
 		AUTO_FREE char *tap = tap_backend(fds, &nics[i], &next);
@@ -282,7 +304,7 @@ static void qemu_script(
 {
 	AUTO_STRV struct strv argv = {0};
 
-	machine(vm, &argv);
+	machine(vm, false, &argv);
 	disks(vm, &argv);
 	if (o->max_cpu > vm->plan.cpu) {
 		strv_add(&argv, "-smp");
@@ -414,8 +436,6 @@ static int qemu_check(const struct doc_spec *spec,
 	return cloud_plan(spec, image, plan, err);
 }
 
-static const struct vmm_file state_files[] = {
-    {"vmstate", "state"}, {NULL, NULL}};
 static const char *const firmware[] = {
     "/usr/share/qemu", "/usr/share/seabios", "/usr/share/OVMF", NULL};
 
@@ -443,7 +463,7 @@ const struct vmm vmm_qemu = {
     .capture = qemu_capture,
     .load = qemu_load,
     .check_load = qemu_check_load,
-    .files = state_files,
+    .files = qemu_files,
     .powerdown = qemu_powerdown,
     .resize = qemu_resize,
 };

@@ -22,6 +22,21 @@ static int plug(
 	return qmp_call(fd, in, &c, NULL, err);
 }
 
+/* Numbers and switches: QEMU 10 does not read them from strings. */
+static void set_property(
+    struct json_object *args, const char *name, const char *value)
+{
+	bool on = !strcmp(value, "on");
+
+	if (on || !strcmp(value, "off"))
+		jval_set_bool(args, name, on);
+	else if (strcmp(name, "serial") && value[0] &&
+		 strspn(value, "0123456789") == strlen(value))
+		jval_set_int(args, name, atoll(value));
+	else
+		jval_set_str(args, name, value);
+}
+
 /* "DRIVER,name=value,..." as the arguments of device_add. */
 static int plug_text(
     int fd, struct buf *in, const char *properties, struct err *err)
@@ -35,7 +50,7 @@ static int plug_text(
 		char *value = strchr(word, '=');
 
 		*value++ = '\0';
-		jval_set_str(args, word, value);
+		set_property(args, word, value);
 	}
 	return plug(fd, in, args, err);
 }

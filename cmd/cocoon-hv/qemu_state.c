@@ -1,22 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Snapshots of QEMU: its migration stream, to and from a file by descriptor.
- * QEMU leaves pages of zeros out of it. A file's end of memory (mapped, shared
- * by clones) would need a memory file that the VM's uid can write: not before
- * QEMU 8.2.
+ * QEMU leaves pages of zeros out of it. From 8.2 on, which maps a file that it
+ * cannot write as memory that the guest can, the memory is a file of its own:
+ * clones share what they have not written.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "file.h"
+#include "qemu_stream.h"
 #include "qmp.h"
 #include "vmm.h"
 
 #define API_MS 20000
 #define SLICE_MS 200 /* how soon a signal is seen */
+#define STATE "vmstate"
+#define STREAM_BYTES (1 << 20) /* on their way from QEMU to us */
+
+const struct vmm_file qemu_files[] = {
+    {STATE, "state", 0}, {QEMU_MEMORY, "memory", QEMU_MAPS}, {NULL, NULL, 0}};
 
 static int call(int fd, struct buf *in, const char *command, const char *args,
     struct err *e)
@@ -171,27 +178,93 @@ static int await(int fd, struct buf *in, const char *what, struct err *err)
 	}
 }
 
+/*
+ * A VM that is paused, and was saved, is saved again: QEMU wants that it went
+ * on in between. So it does, for about a millisecond.
+ */
+static int leave_last_stream(int fd, struct buf *in, struct err *err)
+{
+	AUTO_JSON struct json_object *info = NULL;
+	struct qmp_call c = {"query-status", "{}", -1, API_MS};
+	const char *status;
+
+	if (qmp_call(fd, in, &c, &info, err) < 0)
+		return -1;
+	status = jval_str(info, "status");
+	if (!status || strcmp(status, "postmigrate"))
+		return 0;
+	return call(fd, in, "cont", "{}", err) < 0
+		   ? -1
+		   : call(fd, in, "stop", "{}", err);
+}
+
+/* QEMU writes to `out`, and has begun when this returns. */
+static int begin_stream(int api_fd, struct buf *in, int out, struct err *err)
+{
+	struct qmp_call give = {"getfd", "{\"fdname\":\"state\"}", out, API_MS};
+
+	if (ask_events(api_fd, in, err) < 0 ||
+	    call(api_fd, in, "migrate-set-parameters",
+		"{\"max-bandwidth\":1000000000000}", err) < 0 ||
+	    qmp_call(api_fd, in, &give, NULL, err) < 0)
+		return -1;
+	return call(api_fd, in, "migrate", "{\"uri\":\"fd:state\"}", err);
+}
+
+static int end_stream(int api_fd, struct buf *in, struct err *err)
+{
+	if (await(api_fd, in, "write the state", err) < 0)
+		return -1;
+	return settle(api_fd, in, now_ms() + API_MS, err);
+}
+
+/* Through a pipe: QEMU fails where nobody reads any more. */
+static int split_stream(int api_fd, struct buf *in, const struct vm *vm,
+    int state, int memory, struct err *err)
+{
+	int p[2];
+	AUTO_FD int from = -1, to = -1;
+	struct qemu_stream q = {.state = state,
+	    .memory = memory,
+	    .block = "pc.ram",
+	    .size = vm->plan.memory};
+
+	if (pipe2(p, O_CLOEXEC) < 0)
+		return err_sys(err, errno, "pipe");
+	q.in = from = p[0];
+	to = p[1];
+	(void)fcntl(from, F_SETPIPE_SZ, STREAM_BYTES);
+	if (begin_stream(api_fd, in, to, err) < 0)
+		return -1;
+	close_fd(&to);
+	return qemu_stream_split(&q, err);
+}
+
+static int create(int dir_fd, const char *name, struct err *err)
+{
+	int fd =
+	    openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	return fd < 0 ? err_sys(err, errno, "%s: create", name) : fd;
+}
+
 int qemu_capture(
     struct vmm_link *l, const struct vm *vm, int dir_fd, struct err *err)
 {
 	int api_fd = l->events;
 	AUTO_BUF struct buf in = {0};
-	AUTO_FD int out = openat(
-	    dir_fd, "vmstate", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	struct qmp_call give = {"getfd", "{\"fdname\":\"state\"}", out, API_MS};
+	AUTO_FD int state = create(dir_fd, STATE, err), memory = -1;
 
-	(void)vm;
-	if (out < 0)
-		return err_sys(err, errno, "vmstate: create");
-	if (ask_events(api_fd, &in, err) < 0 ||
-	    call(api_fd, &in, "migrate-set-parameters",
-		"{\"max-bandwidth\":1000000000000}", err) < 0 ||
-	    qmp_call(api_fd, &in, &give, NULL, err) < 0 ||
-	    call(api_fd, &in, "migrate", "{\"uri\":\"fd:state\"}", err) < 0)
+	if (state < 0 || leave_last_stream(api_fd, &in, err) < 0)
 		return -1;
-	if (await(api_fd, &in, "write the state", err) < 0)
+	if (version_number(vm->hv.version) < QEMU_MAPS)
+		return begin_stream(api_fd, &in, state, err) < 0
+			   ? -1
+			   : end_stream(api_fd, &in, err);
+	memory = create(dir_fd, QEMU_MEMORY, err);
+	if (memory < 0 || split_stream(api_fd, &in, vm, state, memory, err) < 0)
 		return -1;
-	return settle(api_fd, &in, now_ms() + API_MS, err);
+	return end_stream(api_fd, &in, err);
 }
 
 /* Files that are smaller than the plan has them. */
@@ -211,6 +284,11 @@ static int grow_disks(
 		    fstatat(run, d[i].file, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
 		    (uint64_t)st.st_size >= d[i].size)
 			continue;
+		/* What was loaded is not its own before `cont`, else. */
+		if (version_number(vm->plan.version) >= VERSION(10, 0, 0) &&
+		    call(fd, in, "blockdev-set-active", "{\"active\":true}",
+			err) < 0)
+			return -1;
 		snprintf(args, sizeof(args),
 		    "{\"device\":\"d%zu\",\"size\":%llu}", i,
 		    (unsigned long long)d[i].size);
@@ -230,9 +308,17 @@ int qemu_check_load(struct doc_plan *plan, bool grows, struct err *err)
 		    plan->plugged.n, (unsigned long long)plan->ports);
 	if (!plan->restore_mode || !strcmp(plan->restore_mode, "copy"))
 		return 0;
-	return err_set(err, ERR_UNSUPPORTED,
-	    "--restore-mode %s: QEMU reads its state as a stream, always",
-	    plan->restore_mode);
+	if (version_number(plan->version) < QEMU_MAPS)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "--restore-mode %s: QEMU %s reads its memory from a "
+		    "stream; 8.2 is the first that maps it",
+		    plan->restore_mode, plan->version);
+	return strcmp(plan->restore_mode, "mmap")
+		   ? err_set(err, ERR_UNSUPPORTED,
+			 "--restore-mode %s: QEMU has mmap, which reads what "
+			 "the guest touches, and copy",
+			 plan->restore_mode)
+		   : 0;
 }
 
 int qemu_load(struct vmm_link *l, const struct vm *vm,
@@ -247,6 +333,9 @@ int qemu_load(struct vmm_link *l, const struct vm *vm,
 	    call(fd, &in, "migrate-incoming", args, err) < 0 ||
 	    await(fd, &in, "load the state", err) < 0)
 		return -1;
+	/* Read, or mapped. */
+	for (const struct vmm_file *f = qemu_files; f->name; f++)
+		(void)unlinkat(l->run_fd, f->name, 0);
 	if (grow_disks(fd, &in, vm, err) < 0 || qemu_plug(fd, &in, vm, err) < 0)
 		return -1;
 	return vm->spec.cpu > vm->plan.cpu

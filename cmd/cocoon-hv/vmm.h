@@ -91,9 +91,13 @@ struct vmm_link {
 #define AUTO_LINK CLEANUP(vmm_link_close)
 void vmm_link_close(struct vmm_link *l);
 
+/* What a save writes; that of later versions is behind the rest. */
 struct vmm_file {
-	const char *name, *role;
+	const char *name, *role; /* a NULL name ends them */
+	unsigned int since;      /* VERSION; 0: all have it */
 };
+/* The loop's condition: f is one that this version writes. */
+bool vmm_writes(const struct vmm_file *f, const char *version);
 
 struct vmm {
 	const char *name;    /* qemu */
@@ -170,7 +174,7 @@ struct vmm {
 	 * with a larger writable disk). NULL: can, and has no restore_mode. */
 	int (*check_save)(const struct vm *vm, struct err *err);
 	int (*check_load)(struct doc_plan *plan, bool grows, struct err *err);
-	/* {name, role} of what capture writes; ends with a NULL name. */
+	/* What capture writes. */
 	const struct vmm_file *files;
 
 	/* As stop, by api.sock, from other processes. */
@@ -234,7 +238,11 @@ struct buf;
 int qemu_plug(int fd, struct buf *in, const struct vm *vm, struct err *err);
 int qemu_plug_cpus(int fd, struct buf *in, uint64_t n, struct err *err);
 
-/* qemu_state.c */
+/* qemu_state.c. From QEMU_MAPS on the memory is in QEMU_MEMORY, which load
+ * maps. */
+#define QEMU_MAPS VERSION(8, 2, 0)
+#define QEMU_MEMORY "mem"
+extern const struct vmm_file qemu_files[];
 int qemu_resume(struct vmm_link *l, int timeout_ms, struct err *err);
 int qemu_capture(
     struct vmm_link *l, const struct vm *vm, int dir_fd, struct err *err);

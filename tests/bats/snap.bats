@@ -32,6 +32,23 @@ run_vm() {
 	wait_until 20 greeted "$1"
 }
 
+# This QEMU maps the memory of what it loads.
+maps() {
+	local version
+
+	version=$(qemu-system-x86_64 --version |
+		sed -n 's/.* version \([0-9]*\.[0-9]*\).*/\1/p')
+	[ "$(printf '%s\n' "$version" 8.2 | sort -V | head -n 1)" = 8.2 ]
+}
+
+# What a VM has of the memory of the snapshot in $snap: a field of smaps, in KiB.
+of_memory() { # VM FIELD
+	awk -v "inode=$(stat -c %i "$snap/mem")" -v "field=$2:" '
+		/^[0-9a-f]+-/ { at = $5 == inode && $2 == "rw-p" }
+		at && $1 == field { print $2 }' \
+		"/proc/$(vm_pid "$1")/smaps"
+}
+
 @test "pause, resume: the guest stands still, and goes on" {
 	run_vm web --nics 0
 	counts web 1
@@ -65,7 +82,7 @@ run_vm() {
 # ---- snapshots ----
 
 @test "save: state, disks, image, manifest; the guest goes on" {
-	local id
+	local id memory=
 
 	run_vm web
 	id=$(hv web .vm.id)
@@ -77,8 +94,9 @@ run_vm() {
 	counts web 2
 	hv_is web .hv.state running
 	no_capture_left
-	[ "$(ls "$snap" | xargs)" = \
-		"cow.raw initrd kernel layers-0.erofs layers-1.erofs snap.json vmstate" ]
+	! maps || memory="mem "
+	[ "$(ls "$snap" | xargs)" = "cow.raw initrd kernel layers-0.erofs \
+layers-1.erofs ${memory}snap.json vmstate" ]
 	[ -z "$(find "$snap" ! -user root -o -perm /077 ! -perm 444)" ]
 	# The image is linked, the state is not the size of the memory.
 	[ "$(stat -c %i "$snap/kernel")" = \
@@ -104,6 +122,18 @@ run_vm() {
 	t 2 cocoon snapshot save --name 'a/b' web
 	no_capture_left
 	counts web 3
+	# One that is paused can be saved, and again.
+	t 0 cocoon vm pause web
+	save still web
+	save again web
+	hv_is web .hv.state paused
+	key web +
+	unsaid web "count 000004"
+	t 0 cocoon vm resume web
+	wait_until 20 said web "count 000004"
+	t 0 cocoon vm clone --name twin again
+	key twin +
+	wait_until 20 said twin "count 000004"
 }
 
 @test "save: what cannot be saved, and a monitor that is gone" {
@@ -411,6 +441,39 @@ has() {
 	qmp "$1" query-cpus-fast | jq length
 	qmp "$1" qom-list '{"path": "/machine/peripheral"}' |
 		jq -r '.[].name | select(test("^(nic|disk)"))' | sort
+}
+
+@test "clone: memory is shared until it is written" {
+	local vm sum
+
+	maps || skip_for "QEMU 8.2 or later is missing"
+	run_vm web --nics 0 --memory 256M
+	counts web 1
+	save one web
+	[ "$(stat -c %s "$snap/mem")" = 268435456 ]
+	[ "$(stat -c %b "$snap/mem")" -lt 16384 ]
+	sum=$(sha256sum "$snap/mem")
+	t 0 cocoon vm clone --name twin -n 2 one
+	for vm in twin-1 twin-2; do
+		counts "$vm" 2
+		[ "$(of_memory "$vm" Size)" = 262144 ]
+		[ "$(of_memory "$vm" Private_Dirty)" -lt 8192 ]
+	done
+	t 0 cocoon vm clone --name whole --restore-mode copy one
+	counts whole 2
+	[ "$(of_memory whole Private_Dirty)" -gt 260000 ]
+	t 0 cocoon vm clone --name map --restore-mode mmap one
+	t 7 cocoon vm clone --restore-mode ondemand one
+	says "QEMU has mmap"
+	[ "$(sha256sum "$snap/mem")" = "$sum" ]
+	# What is saved of one is its own, whatever becomes of the other.
+	counts twin-1 3
+	save two twin-1
+	t 0 cocoon snapshot rm one
+	t 0 cocoon vm rm --force twin-1
+	t 0 cocoon vm clone --name third two
+	counts third 4
+	counts twin-2 3
 }
 
 @test "clone: CPUs, disks and NICs are plugged in" {
