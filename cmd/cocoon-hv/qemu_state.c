@@ -33,6 +33,16 @@ static int call(int fd, struct buf *in, const char *command, const char *args,
 	return qmp_call(fd, in, &c, NULL, e);
 }
 
+/* What a query answers; NULL: an error. */
+static struct json_object *ask(
+    int fd, struct buf *in, const char *query, struct err *err)
+{
+	struct qmp_call c = {query, "{}", -1, API_MS};
+	struct json_object *answer = NULL;
+
+	return qmp_call(fd, in, &c, &answer, err) < 0 ? NULL : answer;
+}
+
 static int ask_events(int fd, struct buf *in, struct err *err)
 {
 	return call(fd, in, "migrate-set-capabilities",
@@ -43,11 +53,10 @@ static int ask_events(int fd, struct buf *in, struct err *err)
 /* QEMU's own words on why it failed. */
 static int say_why(int fd, struct buf *in, const char *what, struct err *err)
 {
-	AUTO_JSON struct json_object *info = NULL;
-	struct qmp_call c = {"query-migrate", "{}", -1, API_MS};
+	AUTO_JSON struct json_object *info = ask(fd, in, "query-migrate", err);
 	const char *desc;
 
-	if (qmp_call(fd, in, &c, &info, err) < 0)
+	if (!info)
 		return -1;
 	desc = jval_str(info, "error-desc");
 	return err_set(
@@ -77,12 +86,9 @@ static int judge_event(const struct json_object *v)
 /* The event may come in front of the answer to `migrate`, which drops it. */
 static int judge_info(int fd, struct buf *in, struct err *err)
 {
-	AUTO_JSON struct json_object *info = NULL;
-	struct qmp_call c = {"query-migrate", "{}", -1, API_MS};
+	AUTO_JSON struct json_object *info = ask(fd, in, "query-migrate", err);
 
-	if (qmp_call(fd, in, &c, &info, err) < 0)
-		return -1;
-	return judge(jval_str(info, "status"));
+	return info ? judge(jval_str(info, "status")) : -1;
 }
 
 static bool is_one_of(const char *s, const char *const *words)
@@ -100,12 +106,11 @@ static int is_busy(int fd, struct buf *in, bool *stream, struct err *err)
 	    "setup", "active", "device", "pre-switchover", "cancelling", NULL};
 	static const char *const ending[] = {
 	    "finish-migrate", "inmigrate", NULL};
-	struct qmp_call info = {"query-migrate", "{}", -1, API_MS};
-	struct qmp_call state = {"query-status", "{}", -1, API_MS};
-	AUTO_JSON struct json_object *i = NULL, *s = NULL;
+	AUTO_JSON struct json_object *i = ask(fd, in, "query-migrate", err);
+	AUTO_JSON struct json_object *s =
+	    i ? ask(fd, in, "query-status", err) : NULL;
 
-	if (qmp_call(fd, in, &info, &i, err) < 0 ||
-	    qmp_call(fd, in, &state, &s, err) < 0)
+	if (!s)
 		return -1;
 	*stream = is_one_of(jval_str(i, "status"), moving);
 	return *stream || is_one_of(jval_str(s, "status"), ending);
@@ -184,13 +189,11 @@ static int await(int fd, struct buf *in, const char *what, struct err *err)
  */
 static int leave_last_stream(int fd, struct buf *in, struct err *err)
 {
-	AUTO_JSON struct json_object *info = NULL;
-	struct qmp_call c = {"query-status", "{}", -1, API_MS};
-	const char *status;
+	AUTO_JSON struct json_object *info = ask(fd, in, "query-status", err);
+	const char *status = jval_str(info, "status");
 
-	if (qmp_call(fd, in, &c, &info, err) < 0)
+	if (!info)
 		return -1;
-	status = jval_str(info, "status");
 	if (!status || strcmp(status, "postmigrate"))
 		return 0;
 	return call(fd, in, "cont", "{}", err) < 0
