@@ -57,8 +57,6 @@ int ch_put(struct rest *api, const char *path, const struct json_object *body,
     int timeout_ms, struct err *err);
 int ch_resize_cpu(const struct vm *vm, uint64_t n, struct rest *api,
     int timeout_ms, struct err *err);
-/* What can be added at a time. */
-#define CH_MEMORY_STEP (UINT64_C(128) << 20)
 int ch_add_memory(const struct vm *vm, uint64_t bytes, struct rest *api,
     int timeout_ms, struct err *err);
 int ch_resize_disk(const struct vm *vm, const struct vmm_size *want,

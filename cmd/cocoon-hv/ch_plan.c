@@ -156,7 +156,7 @@ int ch_check(const struct doc_spec *spec, const struct doc_image *image,
 	plan->max_cpu = cpus > MOST_CPUS ? MOST_CPUS : (uint64_t)cpus;
 	if (plan->max_cpu < plan->cpu)
 		plan->max_cpu = plan->cpu;
-	plan->max_memory = host_memory() / CH_MEMORY_STEP * CH_MEMORY_STEP;
+	plan->max_memory = host_memory() / VMM_MEMORY_STEP * VMM_MEMORY_STEP;
 	if (plan->max_memory <= plan->memory)
 		plan->max_memory = 0;
 	if (spec->hugepages && check_hugepages(plan, err) < 0)

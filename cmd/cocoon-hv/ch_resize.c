@@ -42,7 +42,7 @@ int ch_add_memory(const struct vm *vm, uint64_t bytes, struct rest *api,
 		    "it was started with room for %llu bytes of memory: stop "
 		    "it first",
 		    (unsigned long long)vm->plan.max_memory);
-	if ((bytes - vm->plan.memory) % CH_MEMORY_STEP)
+	if ((bytes - vm->plan.memory) % VMM_MEMORY_STEP)
 		return err_set(err, ERR_USAGE,
 		    "memory is added in steps of 128MiB to what it has, %llu",
 		    (unsigned long long)vm->plan.memory);

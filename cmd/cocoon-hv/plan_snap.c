@@ -17,7 +17,6 @@
 #include "vmm.h"
 
 #define MAX_BYTES (UINT64_C(1) << 50)
-#define MEMORY_STEP (UINT64_C(128) << 20) /* of Cloud Hypervisor's DIMMs */
 
 const struct plan_opts plan_snap_defaults = {.count = 1};
 
@@ -177,7 +176,7 @@ static int check_memory(const struct source *s, uint64_t want, struct err *err)
 
 	if (v && v->caps & VMM_ADDS_MEMORY) {
 		if (want > s->plan.memory && want <= s->plan.max_memory)
-			return (want - s->plan.memory) % MEMORY_STEP
+			return (want - s->plan.memory) % VMM_MEMORY_STEP
 				   ? err_set(err, ERR_USAGE,
 					 "--memory %llu: is added in steps of "
 					 "128MiB to the snapshot's %llu",

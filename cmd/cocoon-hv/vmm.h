@@ -51,6 +51,8 @@ enum vmm_caps {
 	VMM_MERGES = 8192,        /* saves a VM that was loaded into VMM_BASE */
 };
 
+#define VMM_MEMORY_STEP (UINT64_C(128) << 20) /* of VMM_ADDS_MEMORY */
+
 /*
  * In the VM's pin directory: the memory that it was loaded from, or saved to
  * since. With the pages that were written after that it is the VM's memory.

@@ -650,6 +650,13 @@ has() {
 	counts web 3
 	t 0 cocoon vm restore --storage 96M web two
 	counts web 3
+	# With two CPUs its NIC has two queues: what was saved has one.
+	t 0 cocoon vm create --name wide --cpu 2 --memory 64M --storage 64M \
+		--password-file "$PW" mini
+	t 5 cocoon vm restore wide one
+	says "its NIC 0 has 1 queues, the VM's has 2: clone it instead"
+	messages 1
+	hv_is wide .hv.generation 0
 }
 
 @test "restore: what does not work leaves the VM as it is" {
