@@ -20,6 +20,7 @@
 
 #define API_MS 20000  /* a busy host may take its time */
 #define STOP_MS 30000 /* of a SIGTERM to the monitor */
+#define END_MS 200    /* from its last answer to its end */
 #define PRESS_MS 3000 /* between two presses of the power button */
 
 /* Of the VM, or of the state that it has. */
@@ -44,9 +45,12 @@ int monitor_begin(struct monitor *m, struct err *err)
 			close_fd(&m->fds.taps[i]);
 		return 0;
 	}
-	vmm_last_words(m, words);
-	if (words[0] && proc_pidfd_wait(m->link.pidfd, 0))
-		err_set(err, ERR_FAILED, "%s", words);
+	/* One that ends closes its socket before it has ended. */
+	if (proc_pidfd_wait(m->link.pidfd, END_MS)) {
+		vmm_last_words(m, words);
+		if (words[0])
+			err_set(err, ERR_FAILED, "%s", words);
+	}
 	return err_wrap(err, "%s", m->vmm->name);
 }
 

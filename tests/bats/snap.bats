@@ -681,6 +681,8 @@ has() {
 	truncate -s 1000 "$(readlink -f "$COCOON_ROOT_DIR/snap-name/one")/vmstate"
 	t 1 cocoon vm restore web one
 	says "it is stopped, and as it was"
+	# In QEMU's own words.
+	says "migration"
 	messages 1
 	[ "$(hv web '[.hv.state, .hv.generation] | map(tostring) |
 		join(" ")')" = "stopped 0" ]
