@@ -66,6 +66,18 @@ static int add_disks(const struct hint *h, struct buf *out, struct err *err)
 	return 0;
 }
 
+/*
+ * What is plugged in is used at once. On QEMU it has addresses above 4 GiB,
+ * which Linux is told of: it sets 64 MiB aside, for devices that cannot reach
+ * them, and virtio can.
+ */
+static void add_memory_words(const struct hint *h, struct buf *out)
+{
+	buf_str(out, " memhp_default_state=online");
+	if (!strcmp(h->plan.backend, "qemu"))
+		buf_str(out, " swiotlb=noforce");
+}
+
 static void add_start(const struct hint *h, struct buf *out)
 {
 	const char *console = h->plan.console;
@@ -81,6 +93,8 @@ static void add_start(const struct hint *h, struct buf *out)
 	if (fc)
 		buf_addf(out, "%s i8042.noaux 8250.nr_uarts=1",
 		    h->plan.pci ? "" : " pci=off");
+	if (h->plan.max_memory)
+		add_memory_words(h, out);
 	buf_str(out, " boot=cocoon-overlay");
 }
 

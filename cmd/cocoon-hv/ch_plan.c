@@ -138,13 +138,6 @@ static int check_hugepages(struct doc_plan *plan, struct err *err)
 	    want, left);
 }
 
-static uint64_t host_memory(void)
-{
-	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-
-	return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : 0;
-}
-
 int ch_check(const struct doc_spec *spec, const struct doc_image *image,
     struct doc_plan *plan, struct err *err)
 {

@@ -24,10 +24,8 @@ int ch_resize_cpu(const struct vm *vm, uint64_t n, struct rest *api,
 {
 	AUTO_JSON struct json_object *body = jval_object();
 
-	if (n > vm->plan.max_cpu)
-		return err_set(err, ERR_UNSUPPORTED,
-		    "it was started with room for %llu CPUs: stop it first",
-		    (unsigned long long)vm->plan.max_cpu);
+	if (vmm_check_cpu(&vm->plan, n, err) < 0)
+		return -1;
 	jval_set_int(body, "desired_vcpus", (int64_t)n);
 	return ch_put(api, "/api/v1/vm.resize", body, timeout_ms, err);
 }
@@ -37,15 +35,8 @@ int ch_add_memory(const struct vm *vm, uint64_t bytes, struct rest *api,
 {
 	AUTO_JSON struct json_object *body = jval_object();
 
-	if (bytes > vm->plan.max_memory)
-		return err_set(err, ERR_UNSUPPORTED,
-		    "it was started with room for %llu bytes of memory: stop "
-		    "it first",
-		    (unsigned long long)vm->plan.max_memory);
-	if ((bytes - vm->plan.memory) % VMM_MEMORY_STEP)
-		return err_set(err, ERR_USAGE,
-		    "memory is added in steps of 128MiB to what it has, %llu",
-		    (unsigned long long)vm->plan.memory);
+	if (vmm_check_memory(&vm->plan, bytes, err) < 0)
+		return -1;
 	jval_set_int(body, "desired_ram", (int64_t)bytes);
 	return ch_put(api, "/api/v1/vm.resize", body, timeout_ms, err);
 }

@@ -84,7 +84,9 @@ int slot_gc(struct state *st, bool dry_run, struct err *err);
 /* /run/cocoon (COCOON_STATE_RUN), made if missing; a directory in it. */
 int host_dir(const char *name, struct err *err);
 
-/* probe.c: what is cached per host. */
+/* probe.c: the host. Bytes of its memory, 0: unknown. */
+uint64_t host_memory(void);
+/* What is cached per host. */
 int probe_version(
     const char *binary, const char *pattern, char out[64], struct err *err);
 /* True if KVM runs a stock kernel for an unprivileged VMM, tried by QEMU

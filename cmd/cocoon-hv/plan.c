@@ -78,6 +78,37 @@ int plan_check_cpu(uint64_t n, struct err *err)
 		   : 0;
 }
 
+/* "..., one that boots": what is planned anew has the host's room. */
+static int no_room(uint64_t n, const char *of, struct err *err)
+{
+	return err_set(err, ERR_UNSUPPORTED,
+	    "it was started with room for %llu %s; one that boots can have "
+	    "more",
+	    (unsigned long long)n, of);
+}
+
+int vmm_check_cpu(const struct doc_plan *plan, uint64_t n, struct err *err)
+{
+	return n > plan->max_cpu && n > plan->cpu
+		   ? no_room(plan->max_cpu, "CPUs", err)
+		   : 0;
+}
+
+int vmm_check_memory(
+    const struct doc_plan *plan, uint64_t bytes, struct err *err)
+{
+	uint64_t max = plan->max_memory, has = plan->memory;
+
+	if (bytes > has && bytes > max)
+		return no_room(max ? max : has, "bytes of memory", err);
+	return bytes > has && (bytes - has) % VMM_MEMORY_STEP
+		   ? err_set(err, ERR_USAGE,
+			 "memory is added in steps of 128MiB to what it has, "
+			 "%llu",
+			 (unsigned long long)has)
+		   : 0;
+}
+
 /* What no backend can do. */
 static int check_spec(const struct planning *p, struct err *err)
 {

@@ -156,37 +156,25 @@ static bool can_add(const struct source *s, unsigned int cap)
 /* More than the snapshot has, where they are plugged in while it is loaded. */
 static int check_cpu(const struct source *s, uint64_t want, struct err *err)
 {
-	const struct vmm *v = vmm_find(s->plan.backend);
-	char why[100] = "this backend cannot add processors to a guest that "
-			"runs";
-
-	if (v && v->caps & VMM_ADDS_CPU) {
-		if (want > s->plan.cpu && want <= s->plan.max_cpu)
-			return plan_check_cpu(want, err);
-		snprintf(why, sizeof(why), "it was started with room for %llu",
-		    (unsigned long long)s->plan.max_cpu);
-	}
-	return check_fixed(s, "--cpu", want, s->plan.cpu, why, err);
+	if (want <= s->plan.cpu || !can_add(s, VMM_ADDS_CPU))
+		return check_fixed(s, "--cpu", want, s->plan.cpu,
+		    "this backend cannot add processors to a guest that runs",
+		    err);
+	if (vmm_check_cpu(&s->plan, want, err) < 0)
+		return err_wrap(err, "snapshot %s: --cpu %llu", s->label,
+		    (unsigned long long)want);
+	return plan_check_cpu(want, err);
 }
 
 static int check_memory(const struct source *s, uint64_t want, struct err *err)
 {
-	const struct vmm *v = vmm_find(s->plan.backend);
-	char why[100] = "this backend cannot add memory to a guest that runs";
-
-	if (v && v->caps & VMM_ADDS_MEMORY) {
-		if (want > s->plan.memory && want <= s->plan.max_memory)
-			return (want - s->plan.memory) % VMM_MEMORY_STEP
-				   ? err_set(err, ERR_USAGE,
-					 "--memory %llu: is added in steps of "
-					 "128MiB to the snapshot's %llu",
-					 (unsigned long long)want,
-					 (unsigned long long)s->plan.memory)
-				   : 0;
-		snprintf(why, sizeof(why), "it was started with room for %llu",
-		    (unsigned long long)s->plan.max_memory);
-	}
-	return check_fixed(s, "--memory", want, s->plan.memory, why, err);
+	if (want <= s->plan.memory || !can_add(s, VMM_ADDS_MEMORY))
+		return check_fixed(s, "--memory", want, s->plan.memory,
+		    "this backend cannot add memory to a guest that runs", err);
+	return vmm_check_memory(&s->plan, want, err) < 0
+		   ? err_wrap(err, "snapshot %s: --memory %llu", s->label,
+			 (unsigned long long)want)
+		   : 0;
 }
 
 static int check_wishes(

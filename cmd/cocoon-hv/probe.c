@@ -78,6 +78,13 @@ static int cut_version(const char *text, const char *pattern, char out[64])
 	return 0;
 }
 
+uint64_t host_memory(void)
+{
+	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+
+	return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : 0;
+}
+
 int probe_version(
     const char *binary, const char *pattern, char out[64], struct err *err)
 {

@@ -16,6 +16,8 @@
 #define PORT_SLOT 29 /* root ports */
 #define PORTS 4
 #define MOST_CPUS 64
+#define SLOTS 32 /* for DIMMs; each takes 1 GiB of addresses */
+#define MOST_SLOTS 256
 
 static int qemu_version(const char *binary, char out[64], struct err *err)
 {
@@ -191,8 +193,52 @@ static void add_memory(const struct vm *vm, struct strv *out)
 	    "memory-backend-file,id=pc.ram,mem-path=" QEMU_MEMORY ",size=%llu"
 	    ",share=off,readonly=on,rom=off%s"
 	    ",x-use-canonical-path-for-ramblock-id=off",
-	    (unsigned long long)vm->plan.memory,
+	    (unsigned long long)qemu_boot_memory(vm),
 	    mode && !strcmp(mode, "copy") ? ",prealloc=on" : "");
+}
+
+uint64_t qemu_boot_memory(const struct vm *vm)
+{
+	uint64_t had = vm->plan.boot_memory;
+
+	return had ? had : vm->plan.memory;
+}
+
+int64_t qemu_dimms(const struct vm *vm, uint64_t bytes)
+{
+	uint64_t had = qemu_boot_memory(vm);
+
+	return bytes > had ? (int64_t)((bytes - had) / VMM_MEMORY_STEP) : 0;
+}
+
+char *qemu_dimm(int64_t i)
+{
+	return xasprintf(
+	    "pc-dimm,id=dimm%lld,memdev=mem%lld", (long long)i, (long long)i);
+}
+
+/* What it boots with, slots for more, and what was put into them. */
+static void memory(const struct vm *vm, struct strv *out)
+{
+	uint64_t had = qemu_boot_memory(vm) / MIB;
+	int64_t slots = qemu_dimms(vm, vm->plan.max_memory);
+
+	if (slots > MOST_SLOTS)
+		slots = MOST_SLOTS;
+	strv_add(out, "-m");
+	if (!slots)
+		strv_addf(out, "%lluM", (unsigned long long)had);
+	else
+		strv_addf(out, "%lluM,slots=%lld,maxmem=%lluM",
+		    (unsigned long long)had, (long long)slots,
+		    (unsigned long long)(had + (uint64_t)slots *
+						   (VMM_MEMORY_STEP / MIB)));
+	for (int64_t i = 0; i < qemu_dimms(vm, vm->plan.memory); i++) {
+		strv_add(out, "-object");
+		strv_addf(out, "memory-backend-ram,id=mem%lld,size=%llu",
+		    (long long)i, (unsigned long long)VMM_MEMORY_STEP);
+		add_device(qemu_dimm(i), out);
+	}
 }
 
 /* What a start and a script share. */
@@ -226,8 +272,7 @@ static void machine(const struct vm *vm, bool mapped, struct strv *out)
 		    (unsigned long long)vm->plan.max_cpu);
 	else
 		strv_addf(out, "%llu", (unsigned long long)vm->plan.cpu);
-	strv_add(out, "-m");
-	strv_addf(out, "%lluM", (unsigned long long)(vm->plan.memory / MIB));
+	memory(vm, out);
 	strv_add(out, "-device");
 	strv_add(out, "virtio-rng-pci,addr=0x2.0x0,multifunction=on");
 	if (vm->plan.firmware.code)
@@ -401,19 +446,19 @@ static int qemu_resize(const struct vm *vm, const struct vmm_size *want,
 	AUTO_FD int api = -1;
 	char id[32];
 
-	if (want->memory || (want->cpu && want->cpu < vm->plan.cpu))
+	if ((want->memory && want->memory < vm->plan.memory) ||
+	    (want->cpu && want->cpu < vm->plan.cpu))
 		return err_set(err, ERR_UNSUPPORTED,
-		    "backend qemu: memory, and fewer CPUs, only while it is "
-		    "stopped");
-	if (want->cpu > vm->plan.max_cpu && want->cpu > vm->plan.cpu)
-		return err_set(err, ERR_UNSUPPORTED,
-		    "it was started with room for %llu CPUs: stop it first",
-		    (unsigned long long)vm->plan.max_cpu);
+		    "backend qemu: less memory, or fewer CPUs, only while it "
+		    "is stopped");
 	api = socket_connect(run_fd, "api.sock", err);
 	if (api < 0 || qmp_hello(api, timeout_ms, err) < 0)
 		return -1;
 	if (want->cpu > vm->plan.cpu &&
-	    qemu_plug_cpus(api, &in, want->cpu - vm->plan.cpu, err) < 0)
+	    qemu_plug_cpus(api, &in, vm, want->cpu, err) < 0)
+		return -1;
+	if (want->memory > vm->plan.memory &&
+	    qemu_plug_memory(api, &in, vm, want->memory, err) < 0)
 		return -1;
 	if (want->disk < 0)
 		return 0;
@@ -425,6 +470,22 @@ static int qemu_resize(const struct vm *vm, const struct vmm_size *want,
 	return qmp_call(api, &in, &c, NULL, err);
 }
 
+/*
+ * Memory that may come above 4 GiB makes Linux set 64 MiB aside for devices
+ * that cannot reach it. Those that boot a kernel are told that there are none
+ * (cocoon-hint's swiotlb=noforce); others would lose them.
+ */
+static void add_slots(const struct doc_image *image, struct doc_plan *plan)
+{
+	uint64_t host = host_memory(), n = 0;
+
+	if (host > plan->memory && !strcmp(image->type, "oci"))
+		n = (host - plan->memory) / VMM_MEMORY_STEP;
+	if (n)
+		plan->max_memory =
+		    plan->memory + (n < SLOTS ? n : SLOTS) * VMM_MEMORY_STEP;
+}
+
 static int qemu_check(const struct doc_spec *spec,
     const struct doc_image *image, struct doc_plan *plan, struct err *err)
 {
@@ -434,6 +495,7 @@ static int qemu_check(const struct doc_spec *spec,
 	if (plan->max_cpu < plan->cpu)
 		plan->max_cpu = plan->cpu;
 	plan->ports = PORTS;
+	add_slots(image, plan);
 	return cloud_plan(spec, image, plan, err);
 }
 
@@ -448,7 +510,8 @@ const struct vmm vmm_qemu = {
     .console = "ttyS0",
     .caps = VMM_OCI | VMM_CLOUDIMG | VMM_SERIALS | VMM_TCG | VMM_API_FD |
 	    VMM_EVENTS | VMM_CONSOLE_FD | VMM_TAP_FDS | VMM_SNAPSHOT |
-	    VMM_PORTS | VMM_ADDS_CPU | VMM_ADDS_NICS | VMM_ADDS_DISKS,
+	    VMM_PORTS | VMM_ADDS_CPU | VMM_ADDS_MEMORY | VMM_ADDS_NICS |
+	    VMM_ADDS_DISKS,
     .max_files = 16384,
     .reads = firmware,
     .max_disks = (LAST_SLOT - FIRST_SLOT + 1) * 8 - 16,

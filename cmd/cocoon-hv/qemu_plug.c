@@ -3,6 +3,7 @@
  * Devices and processors for a QEMU that stands still, or runs: device_add
  * (qapi/qdev.json), query-hotpluggable-cpus (qapi/machine.json).
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,15 +12,31 @@
 
 #define API_MS 20000
 
-static int plug(
-    int fd, struct buf *in, const struct json_object *args, struct err *err)
+/* What a query answers; NULL: an error. */
+struct json_object *qemu_ask(
+    int fd, struct buf *in, const char *query, struct err *err)
+{
+	struct qmp_call c = {query, "{}", -1, API_MS};
+	struct json_object *answer = NULL;
+
+	return qmp_call(fd, in, &c, &answer, err) < 0 ? NULL : answer;
+}
+
+static int call(int fd, struct buf *in, const char *command,
+    const struct json_object *args, struct err *err)
 {
 	AUTO_BUF struct buf text = {0};
-	struct qmp_call c = {"device_add", NULL, -1, API_MS};
+	struct qmp_call c = {command, NULL, -1, API_MS};
 
 	jval_print(args, &text);
 	c.args = text.data;
 	return qmp_call(fd, in, &c, NULL, err);
+}
+
+static int plug(
+    int fd, struct buf *in, const struct json_object *args, struct err *err)
+{
+	return call(fd, in, "device_add", args, err);
 }
 
 /* Numbers and switches: QEMU 10 does not read them from strings. */
@@ -96,17 +113,22 @@ static struct json_object *free_cpu(const struct json_object *list)
 	return best;
 }
 
-static int plug_cpu(int fd, struct buf *in, struct err *err)
+static uint64_t count_cpus(const struct json_object *list)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < jval_len(list); i++)
+		n += jval_get(jval_at(list, i), "qom-path") != NULL;
+	return n;
+}
+
+static int plug_cpu(
+    int fd, struct buf *in, const struct json_object *cpu, struct err *err)
 {
 	static const char *const props[] = {
 	    "node-id", "socket-id", "die-id", "core-id", "thread-id"};
-	struct qmp_call ask = {"query-hotpluggable-cpus", "{}", -1, API_MS};
-	AUTO_JSON struct json_object *list = NULL, *args = jval_object();
-	struct json_object *cpu;
+	AUTO_JSON struct json_object *args = jval_object();
 
-	if (qmp_call(fd, in, &ask, &list, err) < 0)
-		return -1;
-	cpu = free_cpu(list);
 	if (!cpu)
 		return err_set(
 		    err, ERR_UNSUPPORTED, "it has no room for another CPU");
@@ -118,10 +140,91 @@ static int plug_cpu(int fd, struct buf *in, struct err *err)
 	return plug(fd, in, args, err);
 }
 
-int qemu_plug_cpus(int fd, struct buf *in, uint64_t n, struct err *err)
+int qemu_plug_cpus(
+    int fd, struct buf *in, const struct vm *vm, uint64_t n, struct err *err)
 {
-	for (; n; n--)
-		if (plug_cpu(fd, in, err) < 0)
+	if (vmm_check_cpu(&vm->plan, n, err) < 0)
+		return -1;
+	for (;;) {
+		AUTO_JSON struct json_object *list =
+		    qemu_ask(fd, in, "query-hotpluggable-cpus", err);
+
+		if (!list)
+			return -1;
+		if (count_cpus(list) >= n)
+			return 0;
+		if (plug_cpu(fd, in, free_cpu(list), err) < 0)
 			return err_wrap(err, "CPU");
+	}
+}
+
+/* How many DIMMs it has; -1: an error. */
+static int64_t count_dimms(int fd, struct buf *in, struct err *err)
+{
+	AUTO_JSON struct json_object *size =
+	    qemu_ask(fd, in, "query-memory-size-summary", err);
+
+	return size ? jval_int(size, "plugged-memory", 0) /
+			  (int64_t)VMM_MEMORY_STEP
+		    : -1;
+}
+
+/* Memory without a place in the guest yet. One that was left over, by who was
+ * killed here, gives way; one in use does not. */
+static int make_memory(int fd, struct buf *in, int64_t i, struct err *err)
+{
+	AUTO_JSON struct json_object *args = jval_object();
+	struct err ignored;
+	char id[32];
+
+	snprintf(id, sizeof(id), "mem%lld", (long long)i);
+	jval_set_str(args, "id", id);
+	(void)call(fd, in, "object-del", args, &ignored);
+	jval_set_str(args, "qom-type", "memory-backend-ram");
+	jval_set_int(args, "size", (int64_t)VMM_MEMORY_STEP);
+	return call(fd, in, "object-add", args, err);
+}
+
+static int plug_dimm(int fd, struct buf *in, int64_t i, struct err *err)
+{
+	AUTO_FREE char *dimm = qemu_dimm(i);
+
+	return plug_text(fd, in, dimm, err);
+}
+
+int qemu_plug_memory(int fd, struct buf *in, const struct vm *vm,
+    uint64_t bytes, struct err *err)
+{
+	int64_t has, n = qemu_dimms(vm, bytes);
+
+	if (vmm_check_memory(&vm->plan, bytes, err) < 0)
+		return -1;
+	has = count_dimms(fd, in, err);
+	if (has < 0)
+		return -1;
+	/* All of it, before the guest sees any. */
+	for (int64_t i = has; i < n; i++)
+		if (make_memory(fd, in, i, err) < 0)
+			return err_wrap(err, "memory");
+	for (int64_t i = has; i < n; i++)
+		if (plug_dimm(fd, in, i, err) < 0)
+			return err_wrap(err, "memory");
 	return 0;
+}
+
+int qemu_check_plugged(
+    int fd, struct buf *in, const struct vm *vm, struct err *err)
+{
+	AUTO_JSON struct json_object *cpus =
+	    qemu_ask(fd, in, "query-hotpluggable-cpus", err);
+	int64_t dimms = cpus ? count_dimms(fd, in, err) : -1;
+
+	if (dimms < 0)
+		return -1;
+	if (count_cpus(cpus) == vm->plan.cpu &&
+	    dimms == qemu_dimms(vm, vm->plan.memory))
+		return 0;
+	return err_set(err, ERR_STATE,
+	    "it has CPUs or memory that are not recorded, as when `resize` was "
+	    "killed: do that again");
 }

@@ -33,16 +33,6 @@ static int call(int fd, struct buf *in, const char *command, const char *args,
 	return qmp_call(fd, in, &c, NULL, e);
 }
 
-/* What a query answers; NULL: an error. */
-static struct json_object *ask(
-    int fd, struct buf *in, const char *query, struct err *err)
-{
-	struct qmp_call c = {query, "{}", -1, API_MS};
-	struct json_object *answer = NULL;
-
-	return qmp_call(fd, in, &c, &answer, err) < 0 ? NULL : answer;
-}
-
 static int ask_events(int fd, struct buf *in, struct err *err)
 {
 	return call(fd, in, "migrate-set-capabilities",
@@ -53,7 +43,8 @@ static int ask_events(int fd, struct buf *in, struct err *err)
 /* QEMU's own words on why it failed. */
 static int say_why(int fd, struct buf *in, const char *what, struct err *err)
 {
-	AUTO_JSON struct json_object *info = ask(fd, in, "query-migrate", err);
+	AUTO_JSON struct json_object *info =
+	    qemu_ask(fd, in, "query-migrate", err);
 	const char *desc;
 
 	if (!info)
@@ -86,7 +77,8 @@ static int judge_event(const struct json_object *v)
 /* The event may come in front of the answer to `migrate`, which drops it. */
 static int judge_info(int fd, struct buf *in, struct err *err)
 {
-	AUTO_JSON struct json_object *info = ask(fd, in, "query-migrate", err);
+	AUTO_JSON struct json_object *info =
+	    qemu_ask(fd, in, "query-migrate", err);
 
 	return info ? judge(jval_str(info, "status")) : -1;
 }
@@ -106,9 +98,10 @@ static int is_busy(int fd, struct buf *in, bool *stream, struct err *err)
 	    "setup", "active", "device", "pre-switchover", "cancelling", NULL};
 	static const char *const ending[] = {
 	    "finish-migrate", "inmigrate", NULL};
-	AUTO_JSON struct json_object *i = ask(fd, in, "query-migrate", err);
+	AUTO_JSON struct json_object *i =
+	    qemu_ask(fd, in, "query-migrate", err);
 	AUTO_JSON struct json_object *s =
-	    i ? ask(fd, in, "query-status", err) : NULL;
+	    i ? qemu_ask(fd, in, "query-status", err) : NULL;
 
 	if (!s)
 		return -1;
@@ -189,7 +182,8 @@ static int await(int fd, struct buf *in, const char *what, struct err *err)
  */
 static int leave_last_stream(int fd, struct buf *in, struct err *err)
 {
-	AUTO_JSON struct json_object *info = ask(fd, in, "query-status", err);
+	AUTO_JSON struct json_object *info =
+	    qemu_ask(fd, in, "query-status", err);
 	const char *status = jval_str(info, "status");
 
 	if (!info)
@@ -230,7 +224,7 @@ static int split_stream(int api_fd, struct buf *in, const struct vm *vm,
 	struct qemu_stream q = {.state = state,
 	    .memory = memory,
 	    .block = "pc.ram",
-	    .size = vm->plan.memory};
+	    .size = qemu_boot_memory(vm)};
 
 	if (pipe2(p, O_CLOEXEC) < 0)
 		return err_sys(err, errno, "pipe");
@@ -258,7 +252,8 @@ int qemu_capture(
 	AUTO_BUF struct buf in = {0};
 	AUTO_FD int state = create(dir_fd, STATE, err), memory = -1;
 
-	if (state < 0 || leave_last_stream(api_fd, &in, err) < 0)
+	if (state < 0 || qemu_check_plugged(api_fd, &in, vm, err) < 0 ||
+	    leave_last_stream(api_fd, &in, err) < 0)
 		return -1;
 	if (version_number(vm->hv.version) < QEMU_MAPS)
 		return begin_stream(api_fd, &in, state, err) < 0
@@ -341,7 +336,10 @@ int qemu_load(struct vmm_link *l, const struct vm *vm,
 		(void)unlinkat(l->run_fd, f->name, 0);
 	if (grow_disks(fd, &in, vm, err) < 0 || qemu_plug(fd, &in, vm, err) < 0)
 		return -1;
-	return vm->spec.cpu > vm->plan.cpu
-		   ? qemu_plug_cpus(fd, &in, vm->spec.cpu - vm->plan.cpu, err)
+	if (vm->spec.cpu > vm->plan.cpu &&
+	    qemu_plug_cpus(fd, &in, vm, vm->spec.cpu, err) < 0)
+		return -1;
+	return vm->spec.memory > vm->plan.memory
+		   ? qemu_plug_memory(fd, &in, vm, vm->spec.memory, err)
 		   : 0;
 }

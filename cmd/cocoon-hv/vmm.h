@@ -52,6 +52,10 @@ enum vmm_caps {
 };
 
 #define VMM_MEMORY_STEP (UINT64_C(128) << 20) /* of VMM_ADDS_MEMORY */
+/* Refuse more than it was started with room for, or half a step of memory. */
+int vmm_check_cpu(const struct doc_plan *plan, uint64_t n, struct err *err);
+int vmm_check_memory(
+    const struct doc_plan *plan, uint64_t bytes, struct err *err);
 
 /*
  * In the VM's pin directory: the memory that it was loaded from, or saved to
@@ -231,14 +235,32 @@ int fc_plug(
 int fc_check_load(struct doc_plan *plan, bool grows, struct err *err);
 
 /*
- * qemu.c. The properties of a device, as behind -device; qemu_plug.c plugs in
- * what vm->new_disks and vm->new_nics say, and processors.
+ * qemu.c. The properties of a device, as behind -device. What is added to the
+ * memory that it boots with is DIMMs of VMM_MEMORY_STEP each: how many there
+ * are where all of it is `bytes`.
  */
 char *qemu_disk(const struct vm *vm, size_t i);
 char *qemu_nic(const struct vm *vm, size_t i);
+char *qemu_dimm(int64_t i);
+uint64_t qemu_boot_memory(const struct vm *vm);
+int64_t qemu_dimms(const struct vm *vm, uint64_t bytes);
+
+/*
+ * qemu_plug.c plugs in what vm->new_disks and vm->new_nics say; processors,
+ * until there are n; and memory, until there are `bytes`. What is there already
+ * is QEMU's word, not ours: who did it may have been killed before he recorded
+ * it, and check_plugged refuses to save that.
+ */
 struct buf;
+struct json_object *qemu_ask(
+    int fd, struct buf *in, const char *query, struct err *err);
 int qemu_plug(int fd, struct buf *in, const struct vm *vm, struct err *err);
-int qemu_plug_cpus(int fd, struct buf *in, uint64_t n, struct err *err);
+int qemu_plug_cpus(
+    int fd, struct buf *in, const struct vm *vm, uint64_t n, struct err *err);
+int qemu_plug_memory(int fd, struct buf *in, const struct vm *vm,
+    uint64_t bytes, struct err *err);
+int qemu_check_plugged(
+    int fd, struct buf *in, const struct vm *vm, struct err *err);
 
 /* qemu_state.c. From QEMU_MAPS on the memory is in QEMU_MEMORY, which load
  * maps. */

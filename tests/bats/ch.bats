@@ -330,7 +330,7 @@ foreign() {
 	hv_is "$id" .plan.memory 268435456
 	t 2 cocoon-hv resize --memory 300M "$id"
 	t 7 cocoon-hv resize --memory 512T "$id"
-	says "stop it first"
+	says "one that boots can have more"
 	t 0 cocoon-hv resize --memory 512M "$id"
 	hv_is "$id" .plan.memory 536870912
 	t 2 cocoon-hv resize "$id"

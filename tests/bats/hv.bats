@@ -1604,8 +1604,8 @@ by_hand() {
 		'[134217728,33554432]'
 	t 7 cocoon-hv resize --disk db --size 16M "$id"
 	says "only grows"
-	t 7 cocoon-hv resize --memory 128M "$id"
-	says "stopped"
+	t 2 cocoon-hv resize --memory 128M "$id"
+	says "steps of 128MiB"
 	t 7 cocoon-hv resize --storage 1T "$id"
 	says "stop it first"
 	t 4 cocoon-hv resize --disk other --size 64M "$id"
@@ -1621,5 +1621,5 @@ by_hand() {
 	[ "$(field "$output" .plan.memory)" = 134217728 ]
 	cocoon-hv get "$id" | cocoon-hv start - >/dev/null
 	wait_until 20 greeted "$id" 2
-	[[ $(tr '\0' ' ' <"/proc/$(vm_pid "$id")/cmdline") == *" -m 128M "* ]]
+	[[ $(tr '\0' ' ' <"/proc/$(vm_pid "$id")/cmdline") == *" -m 128M,"* ]]
 }

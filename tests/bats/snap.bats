@@ -515,6 +515,68 @@ has() {
 	counts web 2
 }
 
+@test "clone: memory is plugged in, in steps" {
+	# memory VM: what it booted with, and has got since, in MiB.
+	memory() {
+		qmp "$1" query-memory-size-summary |
+			jq -r '.["base-memory", "plugged-memory"] / 1048576' |
+			xargs
+	}
+	run_vm web --nics 0 --memory 128M
+	counts web 1
+	save one web
+	[ "$(memory web)" = "128 0" ]
+	t 2 cocoon vm clone --name more --memory 200M one
+	says 'steps of 128MiB'
+	t 7 cocoon vm clone --name more --memory 512T one
+	says 'room for'
+	t 0 cocoon vm clone --name more --memory 384M one
+	[ "$(memory more)" = "128 256" ]
+	hv_is more .plan.memory 402653184
+	counts more 2
+	save two more
+	t 2 cocoon vm clone --name less --memory 128M two
+	t 0 cocoon vm clone --name third --memory 512M two
+	[ "$(memory third)" = "128 384" ]
+	counts third 3
+	t 0 cocoon vm stop --force third
+	t 0 cocoon vm start third
+	[ "$(memory third)" = "512 0" ]
+	# As a running one gets it, and in place.
+	t 2 cocoon vm resize --memory 200M web
+	t 7 cocoon vm resize --memory 512T web
+	says 'room for'
+	t 0 cocoon vm resize --memory 256M web
+	[ "$(memory web)" = "128 128" ]
+	t 7 cocoon vm resize --memory 128M web
+	says "while it is stopped"
+	save three web
+	t 0 cocoon vm resize --memory 384M web
+	[ "$(memory web)" = "128 256" ]
+	t 0 cocoon vm restore web three
+	[ "$(memory web)" = "128 128" ]
+	counts web 2
+}
+
+@test "resize: killed before it is recorded, it is done again" {
+	run_vm web --nics 0 --memory 128M
+	counts web 1
+	# Between the memory and the record.
+	kills=(strace -f -qq -o /dev/null -e trace=renameat
+		-e inject=renameat:signal=KILL:when=1)
+	t 137 "${kills[@]}" cocoon-hv resize --memory 256M web
+	hv_is web .plan.memory 134217728
+	t 5 cocoon snapshot save web
+	says 'not recorded'
+	hv_is web .hv.state running
+	t 0 cocoon vm resize --memory 256M web
+	[ "$(qmp web query-memory-size-summary | jq '.["plugged-memory"]')" \
+		= 134217728 ]
+	save one web
+	t 0 cocoon vm clone --name twin one
+	counts twin 2
+}
+
 @test "clone: what is larger, smaller, more, missing" {
 	local code words
 
@@ -526,7 +588,7 @@ has() {
 	done <<-END
 		2 --cpu 0
 		7 --cpu 1000
-		7 --memory 128M
+		2 --memory 128M
 		2 --memory 32M
 		2 --storage 32M
 		2 --storage 64000001
@@ -669,7 +731,7 @@ has() {
 	says "NICs"
 	t 4 cocoon vm restore web nobody
 	t 4 cocoon vm restore nobody one
-	t 7 cocoon vm restore --memory 128M web one
+	t 2 cocoon vm restore --memory 128M web one
 	t 2 cocoon vm restore --storage 32M web one
 	t 2 cocoon vm restore web
 	t 2 cocoon vm restore web one two

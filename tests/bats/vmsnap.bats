@@ -72,7 +72,8 @@ in_vm() { # VM COMMAND
 	[ "$(guest cat /root/state)" = later ]
 	[ "$(guest cat /proc/sys/kernel/random/boot_id)" = "$boot" ]
 	# A clone believes to be big, and does not disturb it.
-	t 0 cocoon vm clone --name twin --storage 3G frozen
+	t 0 cocoon vm clone --name twin --storage 3G --memory 640M \
+		frozen
 	ping -c 5 -i 0.2 -W 5 "$(address big)"
 	[ "$(guest cat /root/state)" = later ]
 	run ping -c 1 -W 1 "$(address twin)"
@@ -94,7 +95,9 @@ in_vm() { # VM COMMAND
 		"$(hv twin '.net.nics[0].addresses' | jq -c .)" ]
 	wait_until 20 in_vm twin ping -q -c 1 -W 1 "$(address big)"
 	[ "$(in_vm twin df --output=size / | tail -n 1)" -gt 2500000 ]
-	guest true
+	# It has the memory, without being told.
+	[ "$(in_vm twin free -m | awk '$1 == "Mem:" { print $2 }')" -gt 560 ]
+	[ "$(guest free -m | awk '$1 == "Mem:" { print $2 }')" -lt 500 ]
 	# One that boots is itself without it.
 	t 0 cocoon vm stop --force twin
 	t 0 cocoon vm clone --name cold frozen
