@@ -51,7 +51,7 @@ static void ch_script(
 		if (i)
 			buf_str(out,
 			    !strncmp(argv.v[i], "--", 2) ? " \\\n    " : " ");
-		script_quote(argv.v[i], out);
+		buf_shell(out, argv.v[i]);
 	}
 	buf_ch(out, '\n');
 }

@@ -9,7 +9,7 @@
 static void link_line(const char *source, const char *name, struct buf *out)
 {
 	buf_str(out, "ln -sf ");
-	script_quote(source, out);
+	buf_shell(out, source);
 	buf_addf(out, " %s\n", name);
 }
 
@@ -65,7 +65,7 @@ static void cloud_lines(
 
 	if (!cloud_is_overlay(&vm->image, &vm->plan)) {
 		buf_str(out, "cp --reflink=auto --sparse=always ");
-		script_quote(vm->image.disk.path, out);
+		buf_shell(out, vm->image.disk.path);
 		buf_addf(out, " %s\nchmod 600 %s\ntruncate -s %llu %s\n",
 		    d->file, d->file, (unsigned long long)d->size, d->file);
 		return;
@@ -83,7 +83,7 @@ static void firmware_lines(const struct doc_firmware *f, struct buf *out)
 	if (!f->vars)
 		return;
 	buf_str(out, "cp ");
-	script_quote(f->vars, out);
+	buf_shell(out, f->vars);
 	buf_str(out, " " CLOUD_VARS "\n");
 }
 

@@ -5,6 +5,8 @@
  * standard input and output. Numbers of issues are those of
  * firecracker-microvm/firecracker.
  */
+#include "fc.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -14,7 +16,6 @@
 #include "disks.h"
 #include "file.h"
 #include "proc.h"
-#include "vmm.h"
 
 #define MIB (UINT64_C(1) << 20)
 #define QUEUE_SIZE 256 /* of every device; not to be changed */
@@ -366,7 +367,7 @@ static void fc_script(
 	buf_str(out, "\nEND\n");
 	/* Before 1.14 the log had to be there. */
 	buf_str(out, ": >vmm.log\nexec ");
-	script_quote(vm->plan.binary, out);
+	buf_shell(out, vm->plan.binary);
 	buf_addf(out,
 	    " --no-api --config-file vm.json%s \\\n"
 	    "    --log-path vmm.log --level Warning\n",

@@ -13,10 +13,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fc.h"
 #include "file.h"
 #include "live.h"
 #include "log.h"
-#include "vmm.h"
 
 #define STATE "vmstate"
 #define MEMORY "mem"

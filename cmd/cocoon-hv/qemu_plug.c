@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "qemu.h"
 #include "qmp.h"
-#include "vmm.h"
 
 #define API_MS 20000
 

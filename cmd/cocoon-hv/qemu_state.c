@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 #include "file.h"
+#include "qemu.h"
 #include "qemu_stream.h"
 #include "qmp.h"
-#include "vmm.h"
 
 #define API_MS 20000
 #define SLICE_MS 200 /* how soon a signal is seen */

@@ -196,8 +196,6 @@ unsigned int version_number(const char *text);
 
 /* doctor_windows.c */
 void doctor_windows(struct call *call);
-/* A word as the shell reads it back. */
-void script_quote(const char *word, struct buf *out);
 
 /*
  * dump.c: what a VMM writes of a VM that is saved. dump_dir: the directory
@@ -216,63 +214,6 @@ int dump_take(
     const struct vmm_file *files, int out, int dir_fd, struct err *err);
 int dump_settle(
     const struct vm *vm, int dir_fd, const char *memory, struct err *err);
-
-/* fc_state.c */
-int fc_request(struct rest *api, const char *method, const char *path,
-    const struct json_object *body, int timeout_ms, struct err *err);
-extern const struct vmm_file fc_files[];
-int fc_resume(struct vmm_link *l, int timeout_ms, struct err *err);
-int fc_pause(struct vmm_link *l, int timeout_ms, struct err *err);
-int fc_prepare(
-    struct vmm_link *l, const struct vm *vm, int dir_fd, struct err *err);
-int fc_capture(
-    struct vmm_link *l, const struct vm *vm, int dir_fd, struct err *err);
-int fc_settle(const struct vm *vm, int dir_fd, struct err *err);
-int fc_load(struct vmm_link *l, const struct vm *vm, const struct vmm_fds *fds,
-    struct err *err);
-int fc_plug(
-    struct vmm_link *l, const struct vm *vm, int timeout_ms, struct err *err);
-int fc_check_load(struct doc_plan *plan, bool grows, struct err *err);
-
-/*
- * qemu.c. The properties of a device, as behind -device. What is added to the
- * memory that it boots with is DIMMs of VMM_MEMORY_STEP each: how many there
- * are where all of it is `bytes`.
- */
-char *qemu_disk(const struct vm *vm, size_t i);
-char *qemu_nic(const struct vm *vm, size_t i);
-char *qemu_dimm(int64_t i);
-uint64_t qemu_boot_memory(const struct vm *vm);
-int64_t qemu_dimms(const struct vm *vm, uint64_t bytes);
-
-/*
- * qemu_plug.c plugs in what vm->new_disks and vm->new_nics say; processors,
- * until there are n; and memory, until there are `bytes`. What is there already
- * is QEMU's word, not ours: who did it may have been killed before he recorded
- * it, and check_plugged refuses to save that.
- */
-struct buf;
-struct json_object *qemu_ask(
-    int fd, struct buf *in, const char *query, struct err *err);
-int qemu_plug(int fd, struct buf *in, const struct vm *vm, struct err *err);
-int qemu_plug_cpus(
-    int fd, struct buf *in, const struct vm *vm, uint64_t n, struct err *err);
-int qemu_plug_memory(int fd, struct buf *in, const struct vm *vm,
-    uint64_t bytes, struct err *err);
-int qemu_check_plugged(
-    int fd, struct buf *in, const struct vm *vm, struct err *err);
-
-/* qemu_state.c. From QEMU_MAPS on the memory is in QEMU_MEMORY, which load
- * maps. */
-#define QEMU_MAPS VERSION(8, 2, 0)
-#define QEMU_MEMORY "mem"
-extern const struct vmm_file qemu_files[];
-int qemu_resume(struct vmm_link *l, int timeout_ms, struct err *err);
-int qemu_capture(
-    struct vmm_link *l, const struct vm *vm, int dir_fd, struct err *err);
-int qemu_check_load(struct doc_plan *plan, bool grows, struct err *err);
-int qemu_load(struct vmm_link *l, const struct vm *vm,
-    const struct vmm_fds *fds, struct err *err);
 
 extern const struct vmm vmm_ch, vmm_fc, vmm_qemu;
 /* NULL-terminated, in the order that `auto` prefers. */
