@@ -27,7 +27,9 @@
 static int tell(struct monitor *m, struct err *err)
 {
 	if (m->fds.state >= 0)
-		return m->vmm->load(&m->link, m->vm, &m->fds, err);
+		return m->vmm->load(&m->link, m->vm, &m->fds, err) < 0
+			   ? -1
+			   : monitor_check_files(m, err);
 	if (!m->vmm->configure)
 		return 0;
 	return m->vmm->configure(m->vm, &m->fds, &m->link, API_MS, err);

@@ -44,6 +44,9 @@ struct monitor {
 int taps_open(struct monitor *m, struct err *err);
 /* spawn.c: opens everything and starts the VMM. */
 int monitor_spawn(struct monitor *m, struct err *err);
+/* own.c: refuses a VMM that has a file open for writing that is not among its
+ * VM's disks (ERR_INPUT). */
+int monitor_check_files(const struct monitor *m, struct err *err);
 /* What came through vmm.fifo goes to vmm.log, which is kept short. */
 void vmm_log_pump(struct monitor *m);
 /* The last line of vmm.log: what the VMM said before it ended. */

@@ -418,6 +418,32 @@ filters() {
 	counts v0 2
 }
 
+@test "load: a hypervisor with a file open that is not the VM's is ended" {
+	need patchelf cc
+	run_vm web --nics 0
+	counts web 1
+	save one web
+	(
+		qemu=$(readlink -f "$(command -v qemu-system-x86_64)")
+		mount -t tmpfs -o mode=755 tmpfs /usr/local/lib
+		trap 'cd /; umount "$qemu" /usr/local/lib' EXIT
+		cd /usr/local/lib
+		cc -shared -fPIC -o stray.so "$TOP/tests/double/stray.c"
+		patchelf --add-needed "$PWD/stray.so" --output qemu "$qemu"
+		chmod 755 qemu stray.so
+		mount --bind qemu "$qemu"
+		t 3 cocoon vm clone --name twin one
+		says "stray.raw, which is not this VM's"
+		t 3 cocoon vm restore web one
+	)
+	[ "$(ls "$COCOON_ROOT_DIR/vm-name")" = web ]
+	[ "$(find "$COCOON_ROOT_DIR/vm" -mindepth 1 -maxdepth 1 | wc -l)" = 1 ]
+	t 0 cocoon vm start web
+	wait_until 20 greeted web
+	t 0 cocoon vm clone --name twin one
+	counts twin 2
+}
+
 # qmp VM COMMAND [ARGUMENTS]: what its QEMU returns.
 qmp() {
 	python3 -c 'import json, os, socket, sys
