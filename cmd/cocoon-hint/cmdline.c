@@ -66,18 +66,6 @@ static int add_disks(const struct hint *h, struct buf *out, struct err *err)
 	return 0;
 }
 
-/*
- * What is plugged in is used at once. On QEMU it has addresses above 4 GiB,
- * which Linux is told of: it sets 64 MiB aside, for devices that cannot reach
- * them, and virtio can.
- */
-static void add_memory_words(const struct hint *h, struct buf *out)
-{
-	buf_str(out, " memhp_default_state=online");
-	if (!strcmp(h->plan.backend, "qemu"))
-		buf_str(out, " swiotlb=noforce");
-}
-
 static void add_start(const struct hint *h, struct buf *out)
 {
 	const char *console = h->plan.console;
@@ -93,8 +81,6 @@ static void add_start(const struct hint *h, struct buf *out)
 	if (fc)
 		buf_addf(out, "%s i8042.noaux 8250.nr_uarts=1",
 		    h->plan.pci ? "" : " pci=off");
-	if (h->plan.max_memory)
-		add_memory_words(h, out);
 	buf_str(out, " boot=cocoon-overlay");
 }
 
@@ -225,6 +211,25 @@ static int add_ip_words(
 	return 0;
 }
 
+/*
+ * What is plugged in is used at once. On QEMU it has addresses above 4 GiB,
+ * which Linux is told of: it sets 64 MiB aside, for devices that cannot reach
+ * them, and virtio can. Not without these words, but worse.
+ */
+static void add_memory_words(
+    const struct hint *h, size_t reserved, struct buf *out)
+{
+	AUTO_BUF struct buf w = {0};
+
+	if (!h->plan.max_memory)
+		return;
+	buf_str(&w, " memhp_default_state=online");
+	if (!strcmp(h->plan.backend, "qemu"))
+		buf_str(&w, " swiotlb=noforce");
+	if (out->len + w.len + reserved <= room(h))
+		buf_add(out, w.data, w.len);
+}
+
 int cmdline_build(const struct hint *h, struct buf *out, struct err *err)
 {
 	AUTO_BUF struct buf tail = {0};
@@ -248,6 +253,7 @@ int cmdline_build(const struct hint *h, struct buf *out, struct err *err)
 	}
 	if (add_ip_words(h, tail.len, out, err) < 0)
 		return -1;
+	add_memory_words(h, tail.len, out);
 	buf_add(out, tail.data, tail.len);
 	return 0;
 }

@@ -162,6 +162,7 @@ const struct vmm vmm_ch = {
     .max_files = 16384,
     .version = ch_version,
     .fault = ch_fault,
+    .max_memory = ch_max_memory,
     .check = ch_check,
     .argv = ch_argv,
     .script = ch_script,

@@ -48,6 +48,8 @@ const char *ch_firmware(void);
 /* EDK2, not rust-hypervisor-firmware: by its size. */
 struct stat;
 bool ch_is_edk2(const struct stat *st);
+uint64_t ch_max_memory(
+    const struct doc_image *image, const struct doc_plan *plan);
 int ch_check(const struct doc_spec *spec, const struct doc_image *image,
     struct doc_plan *plan, struct err *err);
 

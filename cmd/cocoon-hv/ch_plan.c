@@ -15,7 +15,6 @@
 
 #define MIB (UINT64_C(1) << 20)
 #define HUGE_PAGE (2 * MIB)
-#define MOST_CPUS 64        /* each that could come has its place in tables */
 #define EDK2_SIZE (1 * MIB) /* smaller is rust-hypervisor-firmware */
 
 static int check_version(
@@ -138,20 +137,21 @@ static int check_hugepages(struct doc_plan *plan, struct err *err)
 	    want, left);
 }
 
+uint64_t ch_max_memory(
+    const struct doc_image *image, const struct doc_plan *plan)
+{
+	(void)image;
+	(void)plan;
+	return host_memory() / VMM_MEMORY_STEP * VMM_MEMORY_STEP;
+}
+
 int ch_check(const struct doc_spec *spec, const struct doc_image *image,
     struct doc_plan *plan, struct err *err)
 {
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	bool overlay;
 
 	if (check_version(spec, plan, err) < 0)
 		return -1;
-	plan->max_cpu = cpus > MOST_CPUS ? MOST_CPUS : (uint64_t)cpus;
-	if (plan->max_cpu < plan->cpu)
-		plan->max_cpu = plan->cpu;
-	plan->max_memory = host_memory() / VMM_MEMORY_STEP * VMM_MEMORY_STEP;
-	if (plan->max_memory <= plan->memory)
-		plan->max_memory = 0;
 	if (spec->hugepages && check_hugepages(plan, err) < 0)
 		return -1;
 	if (!strcmp(image->type, "oci"))

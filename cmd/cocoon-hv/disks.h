@@ -86,6 +86,8 @@ int host_dir(const char *name, struct err *err);
 
 /* probe.c: the host. Bytes of its memory, 0: unknown. */
 uint64_t host_memory(void);
+/* How wide its physical addresses are. */
+unsigned int host_address_bits(void);
 /* What is cached per host. */
 int probe_version(
     const char *binary, const char *pattern, char out[64], struct err *err);

@@ -40,19 +40,24 @@ static bool is_own(const struct monitor *m, const struct stat *st)
 	return m->vm->plan.firmware.code && is_at(m->run_fd, CLOUD_VARS, st);
 }
 
-/* Of /proc/PID/fd, whose links have the mode that the file was opened with. */
-static bool is_stray(const struct monitor *m, int dir_fd, const char *name)
+/* Of /proc/PID/fd, whose links have the mode that the file was opened with. 1:
+ * is, 0: is not, -1: who knows (errno). */
+static int is_stray(const struct monitor *m, int dir_fd, const char *name)
 {
 	struct stat link, st, run;
 
-	if (fstatat(dir_fd, name, &link, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    !S_ISLNK(link.st_mode) || !(link.st_mode & S_IWUSR) ||
-	    fstatat(dir_fd, name, &st, 0) < 0 || !S_ISREG(st.st_mode))
-		return false;
+	if (fstatat(dir_fd, name, &link, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -1;
+	if (!S_ISLNK(link.st_mode) || !(link.st_mode & S_IWUSR))
+		return 0;
+	if (fstatat(dir_fd, name, &st, 0) < 0)
+		return errno == ENOENT ? 0 : -1;
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		return 0;
 	/* Memory of its own is a file, too, but nowhere. */
 	if (!st.st_nlink &&
 	    (fstat(m->run_fd, &run) < 0 || st.st_dev != run.st_dev))
-		return false;
+		return 0;
 	return !is_own(m, &st);
 }
 
@@ -68,9 +73,12 @@ int monitor_check_files(const struct monitor *m, struct err *err)
 	if (!d)
 		return err_sys(err, errno, "%s: look at it", path);
 	while (r == 0 && (de = readdir(d))) {
+		int stray = is_stray(m, dirfd(d), de->d_name);
 		ssize_t n;
 
-		if (!is_stray(m, dirfd(d), de->d_name))
+		if (stray < 0)
+			r = err_sys(err, errno, "%s: look at it", path);
+		if (stray <= 0)
 			continue;
 		n = readlinkat(dirfd(d), de->d_name, what, sizeof(what) - 1);
 		what[n < 0 ? 0 : n] = '\0';

@@ -16,6 +16,8 @@
 #include "proc.h"
 #include "vmm.h"
 
+#define MOST_CPUS 64 /* each that could come has its place in tables */
+
 const struct vmm *const vmms[] = {&vmm_ch, &vmm_fc, &vmm_qemu, NULL};
 
 const struct vmm *vmm_find(const char *name)
@@ -78,19 +80,32 @@ int plan_check_cpu(uint64_t n, struct err *err)
 		   : 0;
 }
 
-/* "..., one that boots": what is planned anew has the host's room. */
-static int no_room(uint64_t n, const char *of, struct err *err)
+void vmm_room(
+    const struct vmm *v, const struct doc_image *image, struct doc_plan *plan)
+{
+	uint64_t cpus = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN), max = 0;
+
+	plan->max_cpu = 0;
+	if (v->caps & VMM_ADDS_CPU) {
+		max = cpus < MOST_CPUS ? cpus : MOST_CPUS;
+		plan->max_cpu = max > plan->cpu ? max : plan->cpu;
+	}
+	max = v->max_memory ? v->max_memory(image, plan) : 0;
+	plan->max_memory = max > plan->memory ? max : 0;
+}
+
+static int no_room(uint64_t max, uint64_t has, const char *of, struct err *err)
 {
 	return err_set(err, ERR_UNSUPPORTED,
-	    "it was started with room for %llu %s; one that boots can have "
-	    "more",
-	    (unsigned long long)n, of);
+	    "it was started with room for %llu %s: more takes a `vm resize` "
+	    "while it is stopped",
+	    (unsigned long long)(max > has ? max : has), of);
 }
 
 int vmm_check_cpu(const struct doc_plan *plan, uint64_t n, struct err *err)
 {
 	return n > plan->max_cpu && n > plan->cpu
-		   ? no_room(plan->max_cpu, "CPUs", err)
+		   ? no_room(plan->max_cpu, plan->cpu, "CPUs", err)
 		   : 0;
 }
 
@@ -100,7 +115,7 @@ int vmm_check_memory(
 	uint64_t max = plan->max_memory, has = plan->memory;
 
 	if (bytes > has && bytes > max)
-		return no_room(max ? max : has, "bytes of memory", err);
+		return no_room(max, has, "bytes of memory", err);
 	return bytes > has && (bytes - has) % VMM_MEMORY_STEP
 		   ? err_set(err, ERR_USAGE,
 			 "memory is added in steps of 128MiB to what it has, "
@@ -252,6 +267,7 @@ static int try_backend(
 	    v->version(p->binary, p->version, err) < 0)
 		return -1;
 	plan_disks(p);
+	vmm_room(v, &p->image, &p->plan);
 	if (v->check && v->check(&p->spec, &p->image, &p->plan, err) < 0)
 		return -1;
 	return choose_accel(p, why, err);

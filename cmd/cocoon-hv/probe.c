@@ -4,6 +4,9 @@
  * a stock kernel (its presence says nothing: nested and para-virtualised
  * hosts have one that interprets guests). Cached in /run/cocoon/cache.
  */
+#ifdef __x86_64__
+#include <cpuid.h>
+#endif
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -83,6 +86,18 @@ uint64_t host_memory(void)
 	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
 
 	return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : 0;
+}
+
+unsigned int host_address_bits(void)
+{
+#ifdef __x86_64__
+	unsigned int a = 0, b, c, d;
+
+	/* Intel's manual, CPUID: 80000008H, EAX. */
+	if (__get_cpuid(0x80000008, &a, &b, &c, &d) && (a & 0xff))
+		return a & 0xff;
+#endif
+	return 36;
 }
 
 int probe_version(

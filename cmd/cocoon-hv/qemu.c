@@ -11,8 +11,9 @@
 #include "qmp.h"
 
 #define PORTS 4
-#define MOST_CPUS 64
-#define SLOTS 32 /* for DIMMs; each takes 1 GiB of addresses */
+#define GIB (UINT64_C(1) << 30)
+#define SLOTS 32 /* for DIMMs */
+#define TCG_BITS 40
 
 static int qemu_version(const char *binary, char out[64], struct err *err)
 {
@@ -98,10 +99,9 @@ static int qemu_resize(const struct vm *vm, const struct vmm_size *want,
 	api = socket_connect(run_fd, "api.sock", err);
 	if (api < 0 || qmp_hello(api, timeout_ms, err) < 0)
 		return -1;
-	if (want->cpu > vm->plan.cpu &&
-	    qemu_plug_cpus(api, &in, vm, want->cpu, err) < 0)
+	if (want->cpu && qemu_plug_cpus(api, &in, vm, want->cpu, err) < 0)
 		return -1;
-	if (want->memory > vm->plan.memory &&
+	if (want->memory &&
 	    qemu_plug_memory(api, &in, vm, want->memory, err) < 0)
 		return -1;
 	if (want->disk < 0)
@@ -119,27 +119,29 @@ static int qemu_resize(const struct vm *vm, const struct vmm_size *want,
  * that cannot reach it. Those that boot a kernel are told that there are none
  * (cocoon-hint's swiotlb=noforce); others would lose them.
  */
-static void add_slots(const struct doc_image *image, struct doc_plan *plan)
+static uint64_t qemu_max_memory(
+    const struct doc_image *image, const struct doc_plan *plan)
 {
-	uint64_t host = host_memory(), n = 0;
+	bool kvm = plan->accel && !strcmp(plan->accel, "kvm");
+	uint64_t bits = kvm ? host_address_bits() : TCG_BITS;
+	uint64_t n = 0, host = host_memory();
 
 	if (host > plan->memory && !strcmp(image->type, "oci"))
 		n = (host - plan->memory) / VMM_MEMORY_STEP;
-	if (n)
-		plan->max_memory =
-		    plan->memory + (n < SLOTS ? n : SLOTS) * VMM_MEMORY_STEP;
+	if (n > SLOTS)
+		n = SLOTS;
+	/* A slot has 1 GiB of addresses besides the memory in it; the holes
+	 * for devices are 4 and 32 GiB. */
+	while (n && plan->memory + n * (VMM_MEMORY_STEP + GIB) + 37 * GIB >
+			UINT64_C(1) << bits)
+		n--;
+	return plan->memory + n * VMM_MEMORY_STEP;
 }
 
 static int qemu_check(const struct doc_spec *spec,
     const struct doc_image *image, struct doc_plan *plan, struct err *err)
 {
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-
-	plan->max_cpu = cpus > MOST_CPUS ? MOST_CPUS : (uint64_t)cpus;
-	if (plan->max_cpu < plan->cpu)
-		plan->max_cpu = plan->cpu;
 	plan->ports = PORTS;
-	add_slots(image, plan);
 	return cloud_plan(spec, image, plan, err);
 }
 
@@ -160,6 +162,7 @@ const struct vmm vmm_qemu = {
     .reads = firmware,
     .max_disks = QEMU_MAX_DISKS,
     .version = qemu_version,
+    .max_memory = qemu_max_memory,
     .check = qemu_check,
     .argv = qemu_argv,
     .script = qemu_script,

@@ -140,6 +140,22 @@ static int plug_cpu(
 	return plug(fd, in, args, err);
 }
 
+/* Who did it may have been killed before he recorded it. */
+static int has_more(uint64_t n, const char *of, struct err *err)
+{
+	return err_set(err, ERR_STATE,
+	    "it has %llu %s, which is not recorded: `vm resize` it to that",
+	    (unsigned long long)n, of);
+}
+
+static int check_cpus(
+    const struct json_object *list, uint64_t n, struct err *err)
+{
+	uint64_t has = count_cpus(list);
+
+	return has > n ? has_more(has, "CPUs", err) : 0;
+}
+
 int qemu_plug_cpus(
     int fd, struct buf *in, const struct vm *vm, uint64_t n, struct err *err)
 {
@@ -149,24 +165,38 @@ int qemu_plug_cpus(
 		AUTO_JSON struct json_object *list =
 		    qemu_ask(fd, in, "query-hotpluggable-cpus", err);
 
-		if (!list)
+		if (!list || check_cpus(list, n, err) < 0)
 			return -1;
-		if (count_cpus(list) >= n)
+		if (count_cpus(list) == n)
 			return 0;
 		if (plug_cpu(fd, in, free_cpu(list), err) < 0)
 			return err_wrap(err, "CPU");
 	}
 }
 
-/* How many DIMMs it has; -1: an error. */
-static int64_t count_dimms(int fd, struct buf *in, struct err *err)
+/* By their names: the guest may have ejected any of them. */
+static bool has_dimm(const struct json_object *list, int64_t i)
 {
-	AUTO_JSON struct json_object *size =
-	    qemu_ask(fd, in, "query-memory-size-summary", err);
+	char id[32];
 
-	return size ? jval_int(size, "plugged-memory", 0) /
-			  (int64_t)VMM_MEMORY_STEP
-		    : -1;
+	snprintf(id, sizeof(id), "dimm%lld", (long long)i);
+	for (size_t k = 0; k < jval_len(list); k++) {
+		const char *other =
+		    jval_str(jval_get(jval_at(list, k), "data"), "id");
+
+		if (other && !strcmp(other, id))
+			return true;
+	}
+	return false;
+}
+
+static int64_t missing_dimms(const struct json_object *list, int64_t n)
+{
+	int64_t missing = 0;
+
+	for (int64_t i = 0; i < n; i++)
+		missing += !has_dimm(list, i);
+	return missing;
 }
 
 /* Memory without a place in the guest yet. One that was left over, by who was
@@ -192,22 +222,35 @@ static int plug_dimm(int fd, struct buf *in, int64_t i, struct err *err)
 	return plug_text(fd, in, dimm, err);
 }
 
+static int check_dimms(const struct vm *vm, const struct json_object *list,
+    int64_t n, struct err *err)
+{
+	int64_t has = (int64_t)jval_len(list);
+
+	return has + missing_dimms(list, n) > n
+		   ? has_more(
+			 qemu_boot_memory(vm) + (uint64_t)has * VMM_MEMORY_STEP,
+			 "bytes of memory", err)
+		   : 0;
+}
+
 int qemu_plug_memory(int fd, struct buf *in, const struct vm *vm,
     uint64_t bytes, struct err *err)
 {
-	int64_t has, n = qemu_dimms(vm, bytes);
+	int64_t n = qemu_dimms(vm, bytes);
+	AUTO_JSON struct json_object *list =
+	    vmm_check_memory(&vm->plan, bytes, err) < 0
+		? NULL
+		: qemu_ask(fd, in, "query-memory-devices", err);
 
-	if (vmm_check_memory(&vm->plan, bytes, err) < 0)
-		return -1;
-	has = count_dimms(fd, in, err);
-	if (has < 0)
+	if (!list || check_dimms(vm, list, n, err) < 0)
 		return -1;
 	/* All of it, before the guest sees any. */
-	for (int64_t i = has; i < n; i++)
-		if (make_memory(fd, in, i, err) < 0)
+	for (int64_t i = 0; i < n; i++)
+		if (!has_dimm(list, i) && make_memory(fd, in, i, err) < 0)
 			return err_wrap(err, "memory");
-	for (int64_t i = has; i < n; i++)
-		if (plug_dimm(fd, in, i, err) < 0)
+	for (int64_t i = 0; i < n; i++)
+		if (!has_dimm(list, i) && plug_dimm(fd, in, i, err) < 0)
 			return err_wrap(err, "memory");
 	return 0;
 }
@@ -217,14 +260,18 @@ int qemu_check_plugged(
 {
 	AUTO_JSON struct json_object *cpus =
 	    qemu_ask(fd, in, "query-hotpluggable-cpus", err);
-	int64_t dimms = cpus ? count_dimms(fd, in, err) : -1;
+	AUTO_JSON struct json_object *list =
+	    cpus ? qemu_ask(fd, in, "query-memory-devices", err) : NULL;
+	int64_t n = qemu_dimms(vm, vm->plan.memory);
 
-	if (dimms < 0)
+	if (!list || check_cpus(cpus, vm->plan.cpu, err) < 0 ||
+	    check_dimms(vm, list, n, err) < 0)
 		return -1;
-	if (count_cpus(cpus) == vm->plan.cpu &&
-	    dimms == qemu_dimms(vm, vm->plan.memory))
+	if (count_cpus(cpus) == vm->plan.cpu && !missing_dimms(list, n))
 		return 0;
 	return err_set(err, ERR_STATE,
-	    "it has CPUs or memory that are not recorded, as when `resize` was "
-	    "killed: do that again");
+	    "its guest has ejected CPUs or memory: `vm resize` it to the %llu "
+	    "CPUs and %llu bytes that are recorded",
+	    (unsigned long long)vm->plan.cpu,
+	    (unsigned long long)vm->plan.memory);
 }

@@ -119,8 +119,82 @@ static int check_limit(
 	return 0;
 }
 
+/* What was wished for, too. */
+static void record_disk(struct vm *vm, const struct doc_disk *d)
+{
+	struct doc_data_disk *wish = vm->spec.data_disks.v;
+
+	if (!strcmp(d->role, "cow"))
+		vm->spec.storage = d->size;
+	for (size_t i = 0; i < vm->spec.data_disks.n; i++) {
+		AUTO_FREE char *file = xasprintf("data-%s.raw", wish[i].name);
+
+		if (!strcmp(file, d->file))
+			wish[i].size = d->size;
+	}
+}
+
+/*
+ * What the next start is to find, and what the guest has. A running VM's memory
+ * is only lent back by its balloon: that is not kept. A stopped one gets the
+ * host's room anew.
+ */
+static void record(struct vm *vm, const struct vmm_size *want, bool running)
+{
+	struct doc_disk *d = vm->plan.disks.v;
+	struct doc_plan *plan = &vm->plan;
+	const struct vmm *v = vmm_find(plan->backend);
+
+	if (want->cpu)
+		plan->cpu = vm->spec.cpu = want->cpu;
+	if (running && want->memory > plan->memory && !plan->boot_memory)
+		plan->boot_memory = plan->memory;
+	if (want->memory && (!running || want->memory > plan->memory))
+		plan->memory = vm->spec.memory = want->memory;
+	if (want->disk >= 0) {
+		d[want->disk].size = want->disk_bytes;
+		record_disk(vm, &d[want->disk]);
+	}
+	if (!running) {
+		plan->boot_memory = 0;
+		if (v && vm->image.type)
+			vmm_room(v, &vm->image, plan);
+	}
+}
+
+/* Once: what the record's words were in is gone then. */
+static int keep(struct vm *vm, struct err *err)
+{
+	doc_put(vm->doc, "plan", &doc_plan_table, &vm->plan);
+	doc_put(vm->doc, "spec", &doc_spec_table, &vm->spec);
+	return vm_save(vm, true, err);
+}
+
+/*
+ * One after the other, each recorded: what could not be done does not hide what
+ * was. *done: there is something to keep.
+ */
+static int resize_parts(struct vm *vm, const struct vmm *v, int run,
+    const struct vmm_size *want, bool *done, struct err *err)
+{
+	const struct vmm_size parts[] = {
+	    {.disk_bytes = want->disk_bytes, .disk = want->disk},
+	    {.memory = want->memory, .disk = -1},
+	    {.cpu = want->cpu, .disk = -1}};
+
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		if (!parts[i].cpu && !parts[i].memory && parts[i].disk < 0)
+			continue;
+		if (v->resize(vm, &parts[i], run, API_MS, err) < 0)
+			return -1;
+		record(vm, &parts[i], true);
+		*done = true;
+	}
+	return 0;
+}
+
 static int resize_running(
-    struct vm *vm, const struct vmm_size *want, struct err *err)
+    struct vm *vm, const struct vmm_size *want, bool *done, struct err *err)
 {
 	const struct vmm *v = vmm_find(vm->plan.backend);
 	AUTO_FD int run = vm_run_dir(vm, err);
@@ -131,9 +205,11 @@ static int resize_running(
 		return err_set(err, ERR_UNSUPPORTED,
 		    "backend %s cannot resize what runs: stop it first",
 		    vm->plan.backend);
-	if (check_limit(vm, want, err) < 0)
+	if (vmm_check_cpu(&vm->plan, want->cpu, err) < 0 ||
+	    vmm_check_memory(&vm->plan, want->memory, err) < 0 ||
+	    check_limit(vm, want, err) < 0)
 		return -1;
-	return v->resize(vm, want, run, API_MS, err);
+	return resize_parts(vm, v, run, want, done, err);
 }
 
 /* A file of a stopped VM is root's. */
@@ -182,35 +258,14 @@ static int check_sizes(
 	return 0;
 }
 
-/* What the next start is to find. A running VM's memory is only lent back by
- * its balloon: that is not kept. */
-static void record(struct vm *vm, const struct vmm_size *want, bool running)
-{
-	struct doc_disk *d = vm->plan.disks.v;
-
-	if (want->cpu)
-		vm->plan.cpu = vm->spec.cpu = want->cpu;
-	if (running && want->memory > vm->plan.memory && !vm->plan.boot_memory)
-		vm->plan.boot_memory = vm->plan.memory;
-	if (want->memory && (!running || want->memory > vm->plan.memory))
-		vm->plan.memory = vm->spec.memory = want->memory;
-	if (want->disk >= 0) {
-		d[want->disk].size = want->disk_bytes;
-		if (!strcmp(d[want->disk].role, "cow"))
-			vm->spec.storage = want->disk_bytes;
-	}
-	if (vm->plan.max_cpu && vm->plan.max_cpu < vm->plan.cpu)
-		vm->plan.max_cpu = vm->plan.cpu;
-	doc_put(vm->doc, "plan", &doc_plan_table, &vm->plan);
-	doc_put(vm->doc, "spec", &doc_spec_table, &vm->spec);
-}
-
 static int resize_run(struct call *call, struct err *err)
 {
 	const struct resize_opts *o = call->opts;
 	struct vmm_size want = {.cpu = o->cpu, .memory = o->memory};
 	AUTO_VM struct vm vm = VM_NONE;
-	bool running;
+	struct err ignored;
+	bool done = false;
+	int r;
 
 	if ((o->disk != NULL) != (o->size != 0))
 		return err_set(err, ERR_USAGE, "--disk and --size go together");
@@ -221,13 +276,18 @@ static int resize_run(struct call *call, struct err *err)
 	    want_disk(&vm, o, &want, err) < 0 ||
 	    check_sizes(&vm, &want, err) < 0)
 		return -1;
-	running = live_check(vm.fd, vm.hv.generation).alive;
-	if (running ? resize_running(&vm, &want, err) < 0
-		    : resize_stopped(&vm, &want, err) < 0)
-		return err_wrap(err, "vm %s", vm.vm.name);
-	record(&vm, &want, running);
-	if (vm_save(&vm, true, err) < 0)
+	if (live_check(vm.fd, vm.hv.generation).alive) {
+		r = resize_running(&vm, &want, &done, err);
+	} else {
+		r = resize_stopped(&vm, &want, err);
+		done = r == 0;
+		if (done)
+			record(&vm, &want, false);
+	}
+	if (done && keep(&vm, r < 0 ? &ignored : err) < 0)
 		return -1;
+	if (r < 0)
+		return err_wrap(err, "vm %s", vm.vm.name);
 	live_derive(&vm);
 	doc_redact(vm.doc);
 	return tool_emit(vm.doc, err);

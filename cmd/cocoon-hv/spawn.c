@@ -178,11 +178,12 @@ static uint64_t largest_file(const struct monitor *m)
 {
 	const struct vm *vm = m->vm;
 	const struct doc_disk *d = vm->plan.disks.v;
-	uint64_t largest = 64 << 20;
+	uint64_t largest = vm->plan.max_memory;
 
 	/* A snapshot's state: the memory, and devices. */
-	if (vm->plan.memory + (128 << 20) > largest)
-		largest = vm->plan.memory + (128 << 20);
+	if (vm->plan.memory > largest)
+		largest = vm->plan.memory;
+	largest += 128 << 20;
 	for (size_t i = 0; i < vm->plan.disks.n; i++)
 		if (disk_file_limit(&d[i]) > largest)
 			largest = disk_file_limit(&d[i]);

@@ -52,6 +52,9 @@ enum vmm_caps {
 };
 
 #define VMM_MEMORY_STEP (UINT64_C(128) << 20) /* of VMM_ADDS_MEMORY */
+/* How much can be added to what starts by this plan: max_cpu, max_memory. */
+void vmm_room(
+    const struct vmm *v, const struct doc_image *image, struct doc_plan *plan);
 /* Refuse more than it was started with room for, or half a step of memory. */
 int vmm_check_cpu(const struct doc_plan *plan, uint64_t n, struct err *err);
 int vmm_check_memory(
@@ -122,6 +125,10 @@ struct vmm {
 	const char *(*fault)(const char *version);
 	/* Whether VMM_ADDS_... is so for a VM of this plan, too; or NULL. */
 	bool (*adds)(const struct doc_plan *plan, unsigned int cap);
+	/* With VMM_ADDS_MEMORY: to how much; what is not more than plan has
+	 * counts as none. accel and memory are set. */
+	uint64_t (*max_memory)(
+	    const struct doc_image *image, const struct doc_plan *plan);
 	/*
 	 * Refuses what this version cannot do, with the one that can, and
 	 * fills what is special in the plan. version, accel, cpu, memory are

@@ -330,7 +330,7 @@ foreign() {
 	hv_is "$id" .plan.memory 268435456
 	t 2 cocoon-hv resize --memory 300M "$id"
 	t 7 cocoon-hv resize --memory 512T "$id"
-	says "one that boots can have more"
+	says "while it is stopped"
 	t 0 cocoon-hv resize --memory 512M "$id"
 	hv_is "$id" .plan.memory 536870912
 	t 2 cocoon-hv resize "$id"

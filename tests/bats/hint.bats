@@ -100,9 +100,9 @@ need_yaml() {
 	[ "$(get cmdline)" = "console=ttyS0 reboot=k loglevel=3 pci=off i8042.noaux 8250.nr_uarts=1 boot=cocoon-overlay cocoon.layers=/dev/vda cocoon.cow=/dev/vdb clocksource=kvm-clock rw$(run_script /dev/vdc)" ]
 	# Where memory can be added.
 	t 0 boot 1 '.plan.max_memory = 4294967296'
-	[ "$(get cmdline)" = "console=ttyS0 loglevel=3 memhp_default_state=online swiotlb=noforce boot=cocoon-overlay cocoon.layers=cocoon-layer0 cocoon.cow=cocoon-cow rw$(run_script /dev/vdc)" ]
+	[ "$(get cmdline)" = "$BASE cocoon.layers=cocoon-layer0 cocoon.cow=cocoon-cow rw memhp_default_state=online swiotlb=noforce$(run_script /dev/vdc)" ]
 	t 0 boot 1 '.plan |= (.backend = "ch" | .max_memory = 4294967296)'
-	[[ $(get cmdline) == *" loglevel=3 memhp_default_state=online boot="* ]]
+	[[ $(get cmdline) == *" rw memhp_default_state=online init="* ]]
 }
 
 NICS='.net.nics = [range(60) | {tap: "cn\(.)", mac: "02:00:00:00:00:\(10 + .)",

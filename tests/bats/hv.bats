@@ -1602,6 +1602,7 @@ by_hand() {
 	[ "$(stat -c %s "$dir/data-db.raw")" = 33554432 ]
 	hv_is "$id" '[.plan.disks[] | select(.ro | not).size] | tostring' \
 		'[134217728,33554432]'
+	hv_is "$id" '.spec.data_disks[0].size' 33554432
 	t 7 cocoon-hv resize --disk db --size 16M "$id"
 	says "only grows"
 	t 2 cocoon-hv resize --memory 128M "$id"

@@ -569,9 +569,10 @@ has() {
 	t 0 cocoon vm start third
 	[ "$(memory third)" = "512 0" ]
 	# As a running one gets it, and in place.
-	t 2 cocoon vm resize --memory 200M web
-	t 7 cocoon vm resize --memory 512T web
+	t 2 cocoon vm resize --cpu "$(nproc)" --memory 200M web
+	t 7 cocoon vm resize --memory 512T --storage 128M web
 	says 'room for'
+	hv_is web '[.plan.cpu, .spec.storage] | tostring' '[1,67108864]'
 	t 0 cocoon vm resize --memory 256M web
 	[ "$(memory web)" = "128 128" ]
 	t 7 cocoon vm resize --memory 128M web
@@ -582,6 +583,27 @@ has() {
 	t 0 cocoon vm restore web three
 	[ "$(memory web)" = "128 128" ]
 	counts web 2
+	# A guest may eject what it got: it gets it again, at the same place.
+	t 0 cocoon vm resize --memory 384M web
+	qmp web human-monitor-command \
+		'{"command-line": "o /w 0xa00 0"}' >/dev/null
+	qmp web human-monitor-command \
+		'{"command-line": "o /b 0xa14 8"}' >/dev/null
+	wait_until 5 eval '[ "$(memory web)" = "128 128" ]'
+	t 5 cocoon snapshot save web
+	says 'ejected'
+	t 0 cocoon vm resize --memory 384M web
+	[ "$(memory web)" = "128 256" ]
+	save four web
+	t 0 cocoon vm clone --name last four
+	counts last 3
+	# Room is what the host has when it is stopped.
+	t 0 cocoon vm stop --force web
+	t 0 cocoon vm resize --memory 256M web
+	hv_is web .plan.boot_memory null
+	t 0 cocoon vm start web
+	t 0 cocoon vm resize --memory 384M web
+	[ "$(memory web)" = "256 128" ]
 }
 
 @test "resize: killed before it is recorded, it is done again" {
@@ -593,7 +615,8 @@ has() {
 	t 137 "${kills[@]}" cocoon-hv resize --memory 256M web
 	hv_is web .plan.memory 134217728
 	t 5 cocoon snapshot save web
-	says 'not recorded'
+	says 'it has 268435456 bytes of memory, which is not recorded'
+	t 5 cocoon vm resize --memory 128M web
 	hv_is web .hv.state running
 	t 0 cocoon vm resize --memory 256M web
 	[ "$(qmp web query-memory-size-summary | jq '.["plugged-memory"]')" \
