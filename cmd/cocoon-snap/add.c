@@ -178,7 +178,7 @@ static int copy_over(struct adding *a, struct err *err)
 			return -1;
 	if (to < 0 ||
 	    file_clone(a->dir, "snap.json", to, "snap.json", 0600, err) < 0 ||
-	    snap_check(&a->snap, to, true, err) < 0)
+	    snap_check(&a->snap, to, SNAP_SYNC, err) < 0)
 		return -1;
 	return tree_remove(AT_FDCWD, a->from, err);
 }
@@ -249,7 +249,7 @@ static int add_one(const struct add_opts *o, struct adding *a,
 	a->all = state_dir(&a->st, "snap", true, err);
 	a->names = state_dir(&a->st, "snap-name", true, err);
 	if (a->all < 0 || a->names < 0 ||
-	    snap_check(&a->snap, a->dir, true, err) < 0 ||
+	    snap_check(&a->snap, a->dir, SNAP_SYNC, err) < 0 ||
 	    write_manifest(a, doc, err) < 0 || tool_check(err) < 0 ||
 	    move_over(a, err) < 0)
 		return -1;

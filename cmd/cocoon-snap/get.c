@@ -35,6 +35,9 @@ static int get_run(struct call *call, struct err *err)
 	if ((o->from_dir ? snap_open_dir(&s, o->from_dir, err)
 			 : snap_open(&s, call->args.v[0], err)) < 0)
 		return -1;
+	if (snap_check(&s.snap, s.fd, SNAP_LOAD, err) < 0)
+		return err_wrap(err, "snapshot %s",
+		    o->from_dir ? o->from_dir : call->args.v[0]);
 	jval_set_str(jval_get(s.doc, "snap"), "dir", s.dir);
 	for (uint64_t i = 0; i < o->count; i++)
 		if (tool_emit(s.doc, err) < 0)

@@ -31,10 +31,14 @@ int snap_open_dir(struct snap *s, const char *path, struct err *err);
 void snap_close(struct snap *s);
 #define AUTO_SNAP CLEANUP(snap_close)
 
-/* Every file is there, plain, root's, as long as it was. fsync: made durable,
- * too. */
+/* Every file is there, plain, root's, as long as it was. */
+enum snap_check {
+	SNAP_WHOLE,
+	SNAP_SYNC, /* made durable, too */
+	SNAP_LOAD, /* the image's may be missing: they can be had elsewhere */
+};
 int snap_check(
-    const struct doc_snap *snap, int dir, bool sync, struct err *err);
+    const struct doc_snap *snap, int dir, enum snap_check how, struct err *err);
 
 extern const struct verb verb_add, verb_get, verb_list, verb_inspect,
     verb_verify, verb_rm, verb_gc, verb_doctor;

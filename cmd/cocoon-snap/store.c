@@ -64,8 +64,9 @@ void snap_close(struct snap *s)
 }
 
 static int check_file(
-    const struct doc_file *f, int dir, bool sync, struct err *err)
+    const struct doc_file *f, int dir, enum snap_check how, struct err *err)
 {
+	bool image = !strcmp(f->role, "image");
 	AUTO_FD int fd = -1;
 	struct stat st;
 
@@ -74,6 +75,8 @@ static int check_file(
 		    ".snap.files: \"%.80s\" is no plain name", f->name);
 	fd = openat(
 	    dir, f->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT && image && how == SNAP_LOAD)
+		return 0;
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_sys(err, errno, "%s", f->name);
 	if (!S_ISREG(st.st_mode) || st.st_uid != 0 || st.st_mode & 022)
@@ -84,20 +87,20 @@ static int check_file(
 		    "%s: has %llu bytes, saved were %llu", f->name,
 		    (unsigned long long)st.st_size,
 		    (unsigned long long)f->size);
-	if (sync && strcmp(f->role, "image") && fsync(fd) < 0)
+	if (how == SNAP_SYNC && !image && fsync(fd) < 0)
 		return err_sys(err, errno, "%s: fsync", f->name);
 	return 0;
 }
 
-int snap_check(const struct doc_snap *snap, int dir, bool sync, struct err *err)
+int snap_check(
+    const struct doc_snap *snap, int dir, enum snap_check how, struct err *err)
 {
 	const struct doc_file *f = snap->files.v;
 
 	for (size_t i = 0; i < snap->files.n; i++)
-		if (check_file(&f[i], dir, sync, err) < 0 ||
-		    tool_check(err) < 0)
+		if (check_file(&f[i], dir, how, err) < 0 || tool_check(err) < 0)
 			return -1;
-	if (sync && fsync(dir) < 0)
+	if (how == SNAP_SYNC && fsync(dir) < 0)
 		return err_sys(err, errno, "fsync");
 	return 0;
 }

@@ -23,7 +23,7 @@ static int verify_run(struct call *call, struct err *err)
 		struct err e = {0};
 
 		if (snap_open(&s, refs->v[i], &e) < 0 ||
-		    (snap_check(&s.snap, s.fd, false, &e) < 0 &&
+		    (snap_check(&s.snap, s.fd, SNAP_WHOLE, &e) < 0 &&
 			err_wrap(&e, "snapshot %s", s.snap.name) < 0))
 			tool_fail(call, NULL, &e);
 		else

@@ -32,6 +32,15 @@ run_vm() {
 	wait_until 20 greeted "$1"
 }
 
+# spoil FILE: all but its beginning is rubbish, of the same length.
+spoil() {
+	{
+		head -c 1000 "$1"
+		head -c "$(($(stat -c %s "$1") - 1000))" /dev/zero | tr '\0' '\377'
+	} >spoilt
+	cat spoilt >"$1"
+}
+
 # This QEMU maps the memory of what it loads.
 maps() {
 	local version
@@ -376,6 +385,12 @@ filters() {
 	messages 1
 	t 4 cocoon vm clone --name b --pull --from-dir bare
 	messages 1
+	# A copy that was cut short.
+	truncate -s -1 "bare/vmstate"
+	t 1 cocoon vm clone --name b --pull --from-dir bare
+	says 'vmstate: has '
+	says "snapshot bare: "
+	truncate -s +1 "bare/vmstate"
 	# By digest, under whatever name it is here, wherever that is.
 	cp -a "$COCOON_ROOT_DIR" other
 	export COCOON_ROOT_DIR=$PWD/other
@@ -679,7 +694,7 @@ has() {
 	t 4 cocoon vm clone --name e one
 	says "kernel is missing, of the image mini (sha256:"
 	messages 1
-	truncate -s 1000 copy/vmstate
+	spoil copy/vmstate
 	chmod 700 copy
 	t 1 cocoon vm clone --name e --from-dir copy
 	messages 1
@@ -788,8 +803,14 @@ has() {
 	[ "$(vm_pid web)" = "$pid" ]
 	counts web 1
 	mark web old
+	# Cut short: known before the VM is touched.
+	truncate -s +1 "$snap/vmstate"
+	t 1 cocoon vm restore web zero
+	t 1 cocoon vm clone zero
+	says 'vmstate: has '
+	[ "$(vm_pid web)" = "$pid" ]
 	# The state is rubbish: known when it is loaded, so the VM is stopped.
-	truncate -s 1000 "$(readlink -f "$COCOON_ROOT_DIR/snap-name/one")/vmstate"
+	spoil "$(readlink -f "$COCOON_ROOT_DIR/snap-name/one")/vmstate"
 	t 1 cocoon vm restore web one
 	says "it is stopped, and as it was"
 	# In QEMU's own words.
