@@ -120,6 +120,10 @@ teardown() {
 	t 2 cocoon --nosuch vm list
 	t 2 cocoon --root-dir
 	says "--root-dir wants a value"
+	t 2 cocoon vm list --root-dir
+	says "--root-dir wants a value"
+	t 2 cocoon gc --run-dir
+	says "--run-dir wants a value"
 	nothing_left
 }
 
@@ -376,6 +380,8 @@ print(crypt.crypt(sys.argv[1], sys.argv[2]))' "$d" "$hash")" = "$hash" ] ||
 	[ "$(xargs <<<"$output")" = "web-1 web-2" ]
 	t 0 cocoon vm inspect web-1 --filter=.hv.state
 	[ "$output" = created ]
+	t 4 cocoon vm inspect nosuch --filter .vm.name
+	[ -z "$output" ]
 	mkdir nojq
 	ln -s /bin/sh nojq/sh
 	t 7 env PATH="$PWD/nojq:$BIN" "$BIN/cocoon" vm list --filter .

@@ -417,7 +417,9 @@ own_session() {
 	own_session vm create $SMALL -n 3 --name web mini
 	wait_until 10 test -e mkfs.started
 	kill -INT -- -$pid
-	! wait $pid
+	status=0
+	wait $pid || status=$?
+	[ "$status" = 130 ]
 	nothing_left
 }
 
