@@ -224,7 +224,8 @@ static void add_cpus(const struct hint *h, struct buf *out)
 		    "\t[ ! -e \"$cpu\" ] || echo 1 >\"$cpu\" || :\ndone\n");
 }
 
-/* It may be pasted at a prompt, where a tab asks for completion. */
+/* It may be pasted at a prompt: a tab asks for completion there, and `set -e`
+ * is not to stay, so all of it is in a subshell. */
 static void untab(struct buf *text, struct buf *out)
 {
 	for (size_t i = 0; i < text->len; i++)
@@ -244,7 +245,7 @@ static int make_script(
 	    "#!/bin/sh\n"
 	    "# For root in the guest of %s, which woke up as the VM that was "
 	    "saved.\n"
-	    "set -e\n"
+	    "(\nset -e\n"
 	    "PATH=/usr/sbin:/usr/bin:/sbin:/bin\nexport PATH\n"
 	    "umask 022\n",
 	    h->vm.name);
@@ -263,7 +264,7 @@ static int make_script(
 	add_mounts(h, out);
 	add_cpus(h, out);
 	/* What the host can have back. */
-	buf_str(out, "sync\necho 3 >/proc/sys/vm/drop_caches\n");
+	buf_str(out, "sync\necho 3 >/proc/sys/vm/drop_caches\n)\n");
 	untab(out, script);
 	return 0;
 }

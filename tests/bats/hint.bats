@@ -712,8 +712,10 @@ CLONE='.vm.name = "twin_1" | .spec.nics = 2
 	grep -qx 'ip link set dev "$nic1" address 02:00:00:00:00:06' <<<"$output"
 	grep -qx '    ip addr add fd00::5/64 dev "$nic0" nodad' <<<"$output"
 	grep -qx '        dhclient "$nic1"' <<<"$output"
-	# Pasted at a prompt a tab would ask for completion.
+	# Pasted at a prompt a tab would ask for completion, and `set -e` would
+	# end the login at the next error.
 	[[ $output != *$'\t'* ]]
+	[ "$(sed -n '3p; $p' <<<"$output" | xargs)" = "( )" ]
 	# The clock goes forward to when it was made.
 	grep -qE '^\[ "\$\(date \+%s\)" -ge [0-9]+ \] \|\| date -s @[0-9]+ ' <<<"$output"
 	# A clone of a clone: that one has become itself, or not.
