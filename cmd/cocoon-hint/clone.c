@@ -235,6 +235,12 @@ static void untab(struct buf *text, struct buf *out)
 			buf_ch(out, text->data[i]);
 }
 
+/* It has booted, since or without a snapshot. */
+static bool is_itself(const struct hint *h)
+{
+	return h->hv.started_at && !h->hv.loaded;
+}
+
 static int make_script(
     const struct hint *h, struct buf *script, struct err *err)
 {
@@ -249,6 +255,11 @@ static int make_script(
 	    "PATH=/usr/sbin:/usr/bin:/sbin:/bin\nexport PATH\n"
 	    "umask 022\n",
 	    h->vm.name);
+	if (is_itself(h)) {
+		buf_str(out, "# It did not: there is nothing to do.\n)\n");
+		untab(out, script);
+		return 0;
+	}
 	if (add_seed(out, err) < 0)
 		return -1;
 	/* Nobody tells the guest of what was plugged in. */
@@ -297,6 +308,12 @@ static void say_nics(const struct hint *h, struct buf *out)
 
 static int make_text(const struct hint *h, struct buf *out, struct err *err)
 {
+	if (is_itself(h)) {
+		buf_addf(out,
+		    "%s has booted as itself: there is nothing to do.\n",
+		    h->vm.name);
+		return 0;
+	}
 	buf_addf(out,
 	    "%s woke up as the VM that was saved, and is to become itself:\n"
 	    "host name: becomes %s\n",

@@ -744,6 +744,16 @@ CLONE='.vm.name = "twin_1" | .spec.nics = 2
 	grep -qx 'nic0=$(device 02:00:00:00:00:05 02:00:00:00:00:05)' <<<"$output"
 	t 0 eval 'doc 1 | cocoon-hint clone -o script'
 	[[ $output != *device* ]]
+	# One that has booted.
+	t 0 eval 'doc 1 "$CLONE | .hv.started_at = 1" | cocoon-hint clone'
+	[ "$output" = "twin_1 has booted as itself: there is nothing to do." ]
+	t 0 eval 'doc 1 "$CLONE | .hv.started_at = 1" |
+		cocoon-hint clone -o script'
+	[[ $output != *hostname* ]]
+	sh - <<<"$output"
+	t 0 eval 'doc 1 "$CLONE | .hv += {started_at: 1, loaded: true}" |
+		cocoon-hint clone -o script'
+	[[ $output == *hostname* ]]
 	t 0 eval 'doc 1 "$CLONE | .spec.windows = true" | cocoon-hint clone'
 	[[ $output == *"Rename-Computer -NewName twin-1"* ]]
 	[[ $output != *"/bin/sh"* ]]
