@@ -161,6 +161,10 @@ static int start_vm(struct launch *l, struct json_object *doc, bool cold,
 		return 0;
 	}
 	live_derive(&vm);
+	if (vm.hv.paused)
+		return err_set(err, ERR_STATE,
+		    "vm %s: is paused: `cocoon vm resume` lets it go on",
+		    vm.vm.name);
 	jval_del(doc, "made");
 	vm_document(&vm, doc);
 	if (l)

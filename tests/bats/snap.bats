@@ -76,6 +76,9 @@ of_memory() { # VM FIELD
 	wait_until 20 said web "count 000002"
 	t 0 cocoon vm resume web
 	t 0 cocoon vm pause web
+	t 5 cocoon vm start web
+	says "cocoon vm resume"
+	hv_is web .hv.state paused
 	# The button reaches a guest that stands still.
 	t 0 cocoon vm stop --timeout 20 web
 	hv_is web .hv.ended.reason shutdown
