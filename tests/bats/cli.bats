@@ -374,6 +374,14 @@ print(crypt.crypt(sys.argv[1], sys.argv[2]))' "$d" "$hash")" = "$hash" ] ||
 	nothing_left
 }
 
+@test "a root directory that cannot be written: why" {
+	mkdir ro
+	mount -t tmpfs -o ro tmpfs ro
+	COCOON_ROOT_DIR=$PWD/ro t 7 cocoon vm create mini
+	umount ro
+	says "not writable: is its file system read-only?"
+}
+
 @test "--filter: jq behind list and inspect" {
 	mini_create -n 2 --name web >/dev/null
 	t 0 cocoon vm list --filter '.[].vm.name'
