@@ -10,12 +10,43 @@
 
 #define CLONE_MS 60000 /* until who copies from it is done */
 
-static int remove_one(const char *id, struct err *err)
+struct rm_opts {
+	bool force;
+};
+
+static const struct opt opts[] = {
+    {.name = "force",
+	.kind = OPT_FLAG,
+	.offset = offsetof(struct rm_opts, force),
+	.help = "also one that its VM hibernates in"},
+};
+
+/* Only the VM that was saved can. */
+static int check_sleeper(struct snap *s, struct err *err)
+{
+	struct json_object *vm = jval_get(s->snap.doc, "vm");
+	const char *id = jval_str(vm, "id"), *resume;
+	struct err ignored;
+	AUTO_FD int dir = id ? state_vm_dir(&s->st, id, &ignored) : -1;
+	AUTO_JSON struct json_object *record =
+	    dir < 0 ? NULL : state_record(dir, id, &ignored);
+
+	resume = jval_str(jval_get(record, "hv"), "resume");
+	if (!resume || strcmp(resume, s->id) != 0)
+		return 0;
+	return err_set(err, ERR_STATE,
+	    "the VM %s hibernates in it, and would lose what it has in memory: "
+	    "start it first, or give --force",
+	    jval_str(jval_get(record, "vm"), "name"));
+}
+
+static int remove_one(const char *id, bool force, struct err *err)
 {
 	AUTO_SNAP struct snap s = SNAP_NONE;
 	AUTO_FD int all = -1, names = -1;
 
-	if (snap_open(&s, id, err) < 0)
+	if (snap_open(&s, id, err) < 0 ||
+	    (!force && check_sleeper(&s, err) < 0))
 		return -1;
 	all = state_dir(&s.st, "snap", false, err);
 	names = state_dir(&s.st, "snap-name", false, err);
@@ -40,6 +71,7 @@ static bool seen_before(const struct strv *ids, size_t i)
 
 static int rm_run(struct call *call, struct err *err)
 {
+	const struct rm_opts *o = call->opts;
 	AUTO_STATE struct state st = STATE_NONE;
 	AUTO_STRV struct strv ids = {0};
 
@@ -55,7 +87,8 @@ static int rm_run(struct call *call, struct err *err)
 	for (size_t i = 0; i < ids.n; i++) {
 		if (seen_before(&ids, i))
 			continue;
-		if (tool_check(err) < 0 || remove_one(ids.v[i], err) < 0)
+		if (tool_check(err) < 0 ||
+		    remove_one(ids.v[i], o->force, err) < 0)
 			return err_wrap(err, "snapshot %s", ids.v[i]);
 		buf_addf(&call->out, "deleted: %s\n", ids.v[i]);
 	}
@@ -68,6 +101,9 @@ const struct verb verb_rm = {
     .operands = "SNAPSHOT...",
     .min_args = 1,
     .max_args = -1,
+    .opts = opts,
+    .n_opts = ARRAY_LEN(opts),
+    .opts_size = sizeof(struct rm_opts),
     .changes = true,
     .run = rm_run,
 };

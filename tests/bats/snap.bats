@@ -856,7 +856,11 @@ has() {
 	t 0 cocoon vm start --cold web
 	wait_until 20 greeted web 3
 	t 0 cocoon vm hibernate --name lost web
-	t 0 cocoon snapshot rm lost
+	t 5 cocoon snapshot rm lost
+	says "the VM web hibernates in it"
+	t 0 cocoon snapshot verify lost
+	t 0 cocoon snapshot rm night
+	t 0 cocoon snapshot rm --force lost
 	t 4 cocoon vm start web
 	says "--cold"
 	messages 1
