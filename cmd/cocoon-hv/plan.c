@@ -267,10 +267,12 @@ static int try_backend(
 	    v->version(p->binary, p->version, err) < 0)
 		return -1;
 	plan_disks(p);
-	vmm_room(v, &p->image, &p->plan);
 	if (v->check && v->check(&p->spec, &p->image, &p->plan, err) < 0)
 		return -1;
-	return choose_accel(p, why, err);
+	if (choose_accel(p, why, err) < 0)
+		return -1;
+	vmm_room(v, &p->image, &p->plan);
+	return 0;
 }
 
 static void note(struct planning *p, const char *name, const char *text)

@@ -131,8 +131,8 @@ struct vmm {
 	    const struct doc_image *image, const struct doc_plan *plan);
 	/*
 	 * Refuses what this version cannot do, with the one that can, and
-	 * fills what is special in the plan. version, accel, cpu, memory are
-	 * set, and disks. May be NULL.
+	 * fills what is special in the plan. version, cpu, memory and disks
+	 * are set. May be NULL.
 	 */
 	int (*check)(const struct doc_spec *spec, const struct doc_image *image,
 	    struct doc_plan *plan, struct err *err);
