@@ -30,8 +30,7 @@ prepare() {
 
 setup() {
 	cp -a "$P/root/." "$COCOON_ROOT_DIR"
-	host_state >"$W/before"
-	root_state >"$W/before-root"
+	remember
 }
 
 next() {
@@ -42,7 +41,6 @@ next() {
 }
 
 check() {
-	same host_state "$(cat "$W/before")"
-	same root_state "$(cat "$W/before-root")"
+	unchanged
 	cocoon-img verify kept 2>&1 >/dev/null || echo "kept: broken"
 }

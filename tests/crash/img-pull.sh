@@ -38,8 +38,7 @@ setup() {
 	done
 	AT=127.0.0.1:$(cat "$W/port")
 	export AT
-	host_state >"$W/before"
-	root_state >"$W/before-root"
+	remember
 }
 
 next() {
@@ -50,7 +49,6 @@ next() {
 }
 
 check() {
-	same host_state "$(cat "$W/before")"
-	same root_state "$(cat "$W/before-root")"
+	unchanged
 	cocoon-img verify kept 2>&1 >/dev/null || echo "kept: broken"
 }

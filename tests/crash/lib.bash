@@ -72,6 +72,18 @@ same() {
 	[ -z "$said" ] || printf '%s\n' "$said"
 }
 
+# In setup, what `unchanged` compares with.
+remember() {
+	host_state >"$W/before"
+	root_state >"$W/before-root"
+}
+
+# What a scenario without a check of its own checks.
+unchanged() {
+	same host_state "$(cat "$W/before")"
+	same root_state "$(cat "$W/before-root")"
+}
+
 # doc ID [NICS]: a document for cocoon-net.
 doc() {
 	printf '{"v":1,"vm":{"id":"%s"},"spec":{"nics":%s}}\n' "$1" "${2:-1}"

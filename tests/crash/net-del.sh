@@ -7,8 +7,7 @@ COMMAND='cocoon-net del $(cat $W/id)'
 setup() {
 	echo "$ID" >"$W/id"
 	doc "$KEPT" | cocoon-net add >"$W/kept"
-	host_state >"$W/before"
-	root_state >"$W/before-root"
+	remember
 	doc "$ID" | cocoon-net add >"$W/out"
 }
 
@@ -17,7 +16,6 @@ next() {
 }
 
 check() {
-	same host_state "$(cat "$W/before")"
-	same root_state "$(cat "$W/before-root")"
+	unchanged
 	cocoon-net check "$KEPT" 2>&1 || echo "the other network is broken"
 }

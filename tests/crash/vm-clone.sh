@@ -15,8 +15,7 @@ prepare() {
 
 setup() {
 	copy_mini
-	host_state >"$W/before"
-	root_state >"$W/before-root"
+	remember
 }
 
 next() {
@@ -24,9 +23,4 @@ next() {
 	there new || sh -c "$COMMAND" >/dev/null || there new || return
 	# What is left of the killed pipeline may undo it first.
 	cocoon vm rm --force new || ! there new
-}
-
-check() {
-	same host_state "$(cat "$W/before")"
-	same root_state "$(cat "$W/before-root")"
 }

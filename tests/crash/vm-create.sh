@@ -13,8 +13,7 @@ prepare() {
 setup() {
 	copy_mini
 	cocoon vm create --name kept --memory 64M --storage 64M mini >/dev/null
-	host_state >"$W/before"
-	root_state >"$W/before-root"
+	remember
 }
 
 next() {
@@ -25,7 +24,6 @@ next() {
 }
 
 check() {
-	same host_state "$(cat "$W/before")"
-	same root_state "$(cat "$W/before-root")"
+	unchanged
 	there kept || echo "the other VM is gone"
 }

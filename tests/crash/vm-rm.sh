@@ -12,8 +12,7 @@ prepare() {
 setup() {
 	copy_mini
 	cocoon vm run --name kept --memory 64M --storage 64M mini >/dev/null
-	host_state >"$W/before"
-	root_state >"$W/before-root"
+	remember
 	cocoon vm run --name gone --memory 64M --storage 64M mini >/dev/null
 }
 
@@ -26,8 +25,7 @@ next() {
 }
 
 check() {
-	same host_state "$(cat "$W/before")"
-	same root_state "$(cat "$W/before-root")"
+	unchanged
 	cocoon vm inspect kept | jq -e '.hv.state == "running"' >/dev/null ||
 		echo "the other VM does not run any more"
 }

@@ -12,8 +12,7 @@ prepare() {
 
 setup() {
 	copy_mini
-	host_state >"$W/before"
-	root_state >"$W/before-root"
+	remember
 }
 
 next() {
@@ -23,9 +22,4 @@ next() {
 	cocoon vm status -o json new >/dev/null 2>&1 || :
 	# What is left of the killed pipeline may undo it first.
 	cocoon vm rm --force new || ! there new
-}
-
-check() {
-	same host_state "$(cat "$W/before")"
-	same root_state "$(cat "$W/before-root")"
 }
