@@ -156,6 +156,11 @@ teardown() {
 			0 --output json
 			0 -o json
 			7 --fc
+			7 --fc=true
+			0 --fc=false
+			2 --fc=maybe
+			0 -ojson
+			2 -n 0
 			2 --windows
 			7 --hugepages --backend qemu
 			0 --allow-vulnerable
@@ -192,6 +197,7 @@ teardown() {
 		0 list
 		0 ls
 		0 list -o json
+		0 list -ojson
 		0 list --format json
 		0 ls --format table
 		2 list --format xml
@@ -212,7 +218,14 @@ teardown() {
 		4 inspect web
 		4 clone --name b snap
 		4 restore web snap
+		4 restore --on-demand=false web snap
 		2 restore web
+		2 restore -n 2 web snap
+		2 restore --pull web snap
+		2 restore --user root web snap
+		2 create --wait mini
+		2 create --rm mini
+		2 run --wait=maybe mini
 		2 hibernate
 		2 start
 		2 stop
@@ -226,6 +239,21 @@ teardown() {
 		2 stop --timeout x web
 		2 rm --nosuch web
 	END
+	nothing_left
+}
+
+@test "a switch with =true and =false; a value that sticks to its letter" {
+	t 0 cocoon vm create --dry-run=true $SMALL --name web mini
+	t 0 cocoon vm create --dry-run=false -n3 $SMALL --nics 0 --name web mini
+	[ "$(awk '{ print $3 }' <<<"$output" | xargs)" = "web-1 web-2 web-3" ]
+	t 0 cocoon vm list -ojson
+	[ "$(jq -r '.[].vm.name' <<<"$output" | sort | xargs)" = \
+		"web-1 web-2 web-3" ]
+	t 0 cocoon vm rm -ojson web-1 web-2 web-3
+	t 2 cocoon gc this
+	says "this"
+	t 2 cocoon gc --nosuch
+	t 2 cocoon doctor this
 	nothing_left
 }
 
@@ -331,7 +359,7 @@ print(crypt.crypt(sys.argv[1], sys.argv[2]))' "$d" "$hash")" = "$hash" ] ||
 
 @test "-v shows the pipelines, each stage that runs and no other" {
 	t 0 cocoon -v vm create $SMALL --nics 0 --name web mini
-	[ "$(grep '^+' <<<"$stderr")" = "+ cocoon-hv spec --cpu=1 --memory=64M --storage=64M --nics=0 --name=web mini | cocoon-img resolve | cocoon-hv plan | cocoon-net add | cocoon-hint boot --password-file $PW | cocoon-hv create --as created" ]
+	[ "$(grep '^+' <<<"$stderr")" = "+ cocoon-hv spec --cpu 1 --memory 64M --storage 64M --nics 0 --name web mini | cocoon-img resolve | cocoon-hv plan | cocoon-net add | cocoon-hint boot --password-file $PW | cocoon-hv create --as created" ]
 	t 0 cocoon -v vm list
 	[ "$(grep '^+' <<<"$stderr")" = "+ cocoon-hv list" ]
 	t 0 cocoon vm rm web -v
