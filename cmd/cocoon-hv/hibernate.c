@@ -48,14 +48,14 @@ static int hear_durable(int listen_fd)
 
 bool vm_hibernates(const struct vm *vm)
 {
+	const struct live l = live_check(vm->fd, vm->hv.generation);
 	struct json_object *keep = NULL;
 	struct doc_ended ended;
 	bool yes;
 
-	event_last(vm->fd, vm->hv.generation, &ended, &keep);
-	yes = vm->hv.resume && ended.reason &&
-	      !strcmp(ended.reason, "hibernated") &&
-	      ended.at >= vm->hv.started_at;
+	yes = vm->hv.resume &&
+	      !strcmp(
+		  live_state(vm->fd, &l, &vm->hv, &ended, &keep), "hibernated");
 	jval_put(keep);
 	return yes;
 }

@@ -77,21 +77,19 @@ static void found(size_t which, const char *value, size_t len, void *arg)
 	}
 }
 
-/* As live_derive has it, without the reason. */
 static const char *state_of(const struct row *r, int vm_fd)
 {
+	const struct doc_hv recorded = {.generation = r->generation,
+	    .started_at = r->started_at,
+	    .paused = r->paused};
+	struct live l = {0};
 	struct json_object *keep = NULL;
 	struct doc_ended ended;
-	const char *state = "stopped";
+	const char *state;
 
-	if (!r->started_at)
-		return "created";
-	if (live_check(vm_fd, r->generation).alive)
-		return r->paused ? "paused" : "running";
-	event_last(vm_fd, r->generation, &ended, &keep);
-	if (ended.reason && ended.at >= r->started_at &&
-	    !strcmp(ended.reason, "failed"))
-		state = "error";
+	if (r->started_at)
+		l = live_check(vm_fd, r->generation);
+	state = live_state(vm_fd, &l, &recorded, &ended, &keep);
 	jval_put(keep);
 	return state;
 }

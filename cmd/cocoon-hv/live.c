@@ -156,34 +156,40 @@ static bool is_attended(const struct vm *vm)
 	return fd >= 0;
 }
 
+const char *live_state(int vm_fd, const struct live *l,
+    const struct doc_hv *recorded, struct doc_ended *ended,
+    struct json_object **keep)
+{
+	*ended = (struct doc_ended){0};
+	if (l->alive)
+		return recorded->paused ? "paused" : "running";
+	if (!recorded->started_at)
+		return "created";
+	event_last(vm_fd, recorded->generation, ended, keep);
+	/* Of an earlier run, if this one's end was not witnessed. */
+	if (!ended->reason || ended->at < recorded->started_at) {
+		*ended = (struct doc_ended){.reason = "unknown"};
+		return "stopped";
+	}
+	if (!strcmp(ended->reason, "hibernated"))
+		return "hibernated";
+	return strcmp(ended->reason, "failed") ? "stopped" : "error";
+}
+
 void live_derive(struct vm *vm)
 {
 	struct live l = live_check(vm->fd, vm->hv.generation);
 	struct json_object *keep = NULL;
+	struct doc_ended ended;
 
-	vm->hv.pid = vm->hv.uid = 0;
-	vm->hv.unattended = false;
+	vm->hv.state = live_state(vm->fd, &l, &vm->hv, &ended, &keep);
+	vm->hv.ended = ended;
 	vm->hv.paused = l.alive && vm->hv.paused;
-	vm->hv.ended = (struct doc_ended){0};
-	if (l.alive) {
-		vm->hv.state = vm->hv.paused ? "paused" : "running";
-		vm->hv.pid = (uint64_t)l.pid;
-		vm->hv.uid = l.uid;
-		vm->hv.unattended = !is_attended(vm);
-	} else if (!vm->hv.started_at) {
-		vm->hv.state = "created";
-	} else {
-		vm->hv.state = "stopped";
-		event_last(vm->fd, vm->hv.generation, &vm->hv.ended, &keep);
-		/* Of an earlier run, if this one's end was not witnessed. */
-		if (vm->hv.ended.at < vm->hv.started_at)
-			vm->hv.ended = (struct doc_ended){0};
-		vm->hv.stopped_at = vm->hv.ended.at;
-		if (!vm->hv.ended.reason)
-			vm->hv.ended.reason = "unknown";
-		else if (!strcmp(vm->hv.ended.reason, "failed"))
-			vm->hv.state = "error";
-	}
+	vm->hv.pid = l.alive ? (uint64_t)l.pid : 0;
+	vm->hv.uid = l.alive ? l.uid : 0;
+	vm->hv.unattended = l.alive && !is_attended(vm);
+	if (ended.reason)
+		vm->hv.stopped_at = ended.at;
 	doc_put(vm->doc, "hv", &doc_hv_table, &vm->hv);
 	jval_put(keep);
 	/* Strings of *keep are gone: take the document's. */

@@ -23,6 +23,14 @@ int live_write_run(int vm_fd, uint64_t n, uid_t uid, const char *boot_id);
 bool live_kill(const struct live *l, int grace_ms);
 /* Kills every live generation but `except` (UINT64_MAX: every one). */
 int live_kill_others(int vm_fd, uint64_t except, struct err *err);
+/*
+ * created, running, paused, stopped, hibernated or error, of what the record
+ * says and live_check has found. *ended is how it ended, if that was seen; its
+ * strings are borrowed from *keep, which the caller puts.
+ */
+const char *live_state(int vm_fd, const struct live *l,
+    const struct doc_hv *recorded, struct doc_ended *ended,
+    struct json_object **keep);
 /* Fills hv.state, pid, uid, unattended, ended of a bound VM. */
 void live_derive(struct vm *vm);
 

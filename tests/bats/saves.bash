@@ -97,7 +97,7 @@ saves_hibernate() {
 	counts web 1
 	writes web 1
 	t 0 cocoon vm hibernate web
-	hv_is web .hv.state stopped
+	hv_is web .hv.state hibernated
 	hv_is web .hv.ended.reason hibernated
 	no_vm_processes
 	t 0 cocoon vm start web

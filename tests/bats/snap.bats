@@ -836,7 +836,9 @@ has() {
 	t 0 cocoon vm hibernate --name night web
 	[[ $output == "hibernated: "*"  night  "* ]]
 	[ "$(hv web '[.hv.state, .hv.ended.reason] | join(" ")')" = \
-		"stopped hibernated" ]
+		"hibernated hibernated" ]
+	t 0 cocoon vm list
+	[[ $(tr -s ' ' <<<"${lines[1]}") == *" web hibernated "* ]]
 	[ "$(hv web .hv.resume)" = "$(cocoon snapshot inspect night | jq -r .id)" ]
 	no_capture_left
 	mark web same
@@ -855,6 +857,11 @@ has() {
 	t 0 cocoon vm hibernate web
 	t 0 cocoon vm start --cold web
 	wait_until 20 greeted web 3
+	hv_is web .hv.state running
+	t 0 cocoon vm stop --force web
+	hv_is web .hv.state stopped
+	t 0 cocoon vm start web
+	wait_until 20 greeted web 4
 	t 0 cocoon vm hibernate --name lost web
 	t 5 cocoon snapshot rm lost
 	says "the VM web hibernates in it"
@@ -865,7 +872,7 @@ has() {
 	says "--cold"
 	messages 1
 	t 0 cocoon vm start --cold web
-	wait_until 20 greeted web 4
+	wait_until 20 greeted web 5
 }
 
 @test "hibernate: what is not safe does not end the VM" {

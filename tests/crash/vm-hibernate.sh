@@ -20,7 +20,7 @@ setup() {
 next() {
 	cocoon snapshot verify >/dev/null || return
 	cocoon vm inspect it | jq -e '.hv.state == "running" or
-		.hv.state == "stopped"' >/dev/null || return
+		.hv.state == "hibernated"' >/dev/null || return
 	# Ended, but not by us: then it was safe.
 	cocoon vm inspect it | jq -e '.hv.state == "running"' >/dev/null ||
 		cocoon snapshot inspect night >/dev/null || return
