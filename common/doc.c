@@ -224,7 +224,8 @@ static const struct jtable guest_table = JTABLE(struct doc_guest, guest);
 
 static const struct jfield hv[] = {
 #define HV(m, k, fl, a, h) F(struct doc_hv, m, k, fl, a, h)
-    HV(state, J_ENUM, 0, "created|running|paused|stopped|hibernated|error", "derived"),
+    HV(state, J_ENUM, 0, "created|running|paused|stopped|hibernated|error",
+	"derived"),
     HV(generation, J_U64, J_ALWAYS, NULL, "number of the run directory"),
     HV(created_at, J_U64, 0, NULL, "time"),
     HV(started_at, J_U64, 0, NULL, "time of the last start"),

@@ -11,6 +11,8 @@
  * and verb, "cocoon-hv-create", and "cocoon-hv-create+" is what that forked.
  * Programs outside BIN have one point, "start": their inner life is their own.
  */
+#include "tracer.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -50,70 +52,6 @@ static const char *bin, *kill_program, *kill_call;
 static int kill_n;
 static FILE *log_file;
 static bool killed;
-
-/* Calls that change something whatever their arguments are. */
-static const struct {
-	long nr;
-	const char *name;
-} always[] = {
-#define C(name)                   \
-	{                         \
-		SYS_##name, #name \
-	}
-    C(mkdir),
-    C(mkdirat),
-    C(rmdir),
-    C(rename),
-    C(renameat),
-    C(renameat2),
-    C(link),
-    C(linkat),
-    C(symlink),
-    C(symlinkat),
-    C(unlink),
-    C(unlinkat),
-    C(mknodat),
-    C(truncate),
-    C(ftruncate),
-    C(fallocate),
-    C(chmod),
-    C(fchmod),
-    C(fchmodat),
-    C(chown),
-    C(fchown),
-    C(fchownat),
-    C(lchown),
-    C(setxattr),
-    C(fsetxattr),
-    C(lsetxattr),
-    C(copy_file_range),
-    C(sendfile),
-    C(sendto),
-    C(sendmsg),
-    C(bind),
-    C(connect),
-    C(listen),
-    C(setns),
-    C(unshare),
-    C(mount),
-    C(umount2),
-    C(clone),
-    C(clone3),
-    C(fork),
-    C(vfork),
-    C(execve),
-    C(flock),
-    C(kill),
-    C(tgkill),
-    C(pidfd_send_signal),
-    C(wait4),
-    C(waitid),
-    C(poll),
-    C(ppoll),
-    C(bpf),
-    C(exit_group),
-#undef C
-};
 
 static void die(const char *what)
 {
@@ -168,13 +106,6 @@ static struct task *task_of(pid_t pid)
 	return t;
 }
 
-static const char *base(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 /* The words of a command line, NUL behind each; at most n of them. */
 static void read_words(
     pid_t pid, char *text, size_t size, const char **word, int n)
@@ -215,8 +146,8 @@ static void name_task(struct task *t)
 	t->ours = !strncmp(program, bin, strlen(bin));
 	if (!t->ours || verb[0] < 'a' || verb[0] > 'z')
 		verb = "";
-	snprintf(t->program, sizeof(t->program), "%.40s%s%.20s", base(program),
-	    verb[0] ? "-" : "", verb);
+	snprintf(t->program, sizeof(t->program), "%.40s%s%.20s",
+	    path_base(program), verb[0] ? "-" : "", verb);
 }
 
 /* True if the process is to be killed here. */
@@ -246,93 +177,6 @@ static bool point(const struct task *t, const char *call, const char *what)
 	return true;
 }
 
-/* Where a descriptor leads; what is no file or pipe changes nothing. */
-static bool leads_somewhere(pid_t pid, uint64_t fd, char *to, size_t n)
-{
-	char path[64];
-	ssize_t len;
-
-	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, (int)fd);
-	len = readlink(path, to, n - 1);
-	to[len > 0 ? len : 0] = '\0';
-	return len > 0 && fd != 2 && strncmp(to, "/dev/null", 9) != 0;
-}
-
-static void read_path(pid_t pid, uint64_t at, char *out, size_t n)
-{
-	struct iovec to = {out, n - 1}, from = {(void *)at, n - 1};
-	ssize_t got = process_vm_readv(pid, &to, 1, &from, 1, 0);
-
-	/* The string may end before a page that is not there. */
-	for (size_t len = 256; got < 0 && len; len /= 2) {
-		to.iov_len = from.iov_len = len < n ? len : n - 1;
-		got = process_vm_readv(pid, &to, 1, &from, 1, 0);
-	}
-	out[got > 0 ? got : 0] = '\0';
-}
-
-static bool creates(pid_t pid, const struct __ptrace_syscall_info *s)
-{
-	struct open_how how = {0};
-	struct iovec to = {&how, sizeof(how)};
-	struct iovec from = {(void *)s->entry.args[2], sizeof(how)};
-
-	if (s->entry.nr == SYS_openat)
-		return s->entry.args[2] & (O_CREAT | O_TRUNC);
-	process_vm_readv(pid, &to, 1, &from, 1, 0);
-	return how.flags & (O_CREAT | O_TRUNC);
-}
-
-static bool changing_ioctl(uint64_t request)
-{
-	return request == TUNSETIFF || request == TUNSETPERSIST ||
-	       request == FICLONE || request == TIOCSCTTY;
-}
-
-static bool changing_fcntl(uint64_t cmd)
-{
-	return cmd == F_SETLK || cmd == F_SETLKW || cmd == F_OFD_SETLK ||
-	       cmd == F_OFD_SETLKW || cmd == F_SETLEASE;
-}
-
-/* The name of the call if it is a point, else NULL. */
-static const char *changing(
-    pid_t pid, const struct __ptrace_syscall_info *s, char *what, size_t n)
-{
-	const uint64_t *a = s->entry.args;
-
-	what[0] = '\0';
-	for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++)
-		if ((long)s->entry.nr == always[i].nr) {
-			if (strstr(always[i].name, "at"))
-				read_path(pid, a[1], what, n);
-			return always[i].name;
-		}
-	switch (s->entry.nr) {
-	case SYS_openat:
-	case SYS_openat2:
-		read_path(pid, a[1], what, n);
-		return creates(pid, s) ? "openat" : NULL;
-	case SYS_write:
-	case SYS_pwrite64:
-	case SYS_writev:
-		if (!leads_somewhere(pid, a[0], what, n))
-			return NULL;
-		/* The kernel restarts one that meets another: by chance. */
-		if (!strncmp(what, "/proc/", 6))
-			return "write_proc";
-		/* In as many pieces as the guest's words arrive in. */
-		return strcmp(base(what), "console.log") ? "write"
-							 : "write_console";
-	case SYS_ioctl:
-		return changing_ioctl(a[1]) ? "ioctl" : NULL;
-	case SYS_fcntl:
-		return changing_fcntl(a[1]) ? "fcntl" : NULL;
-	default:
-		return NULL;
-	}
-}
-
 static void at_syscall(struct task *t)
 {
 	struct __ptrace_syscall_info s = {0};
@@ -342,7 +186,7 @@ static void at_syscall(struct task *t)
 	if (ptrace(PTRACE_GET_SYSCALL_INFO, t->pid, sizeof(s), &s) < 0 ||
 	    s.op != PTRACE_SYSCALL_INFO_ENTRY || !t->ours)
 		return;
-	call = changing(t->pid, &s, what, sizeof(what));
+	call = changing_call(t->pid, &s, what, sizeof(what));
 	if (call && point(t, call, what))
 		kill(t->pid, SIGKILL);
 }
