@@ -4,13 +4,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -286,151 +284,6 @@ int tree_remove(int dirfd, const char *name, struct err *err)
 	if (unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
 		return err_sys(err, errno, "%s: rmdir", name);
 	return 0;
-}
-
-/* At most len bytes at the same place in both; between file systems of
- * different kinds the kernel leaves it to us. */
-static ssize_t copy_some(int in, int out, off_t at, size_t len)
-{
-	char chunk[65536];
-	off_t from = at, to = at;
-	ssize_t n;
-
-	do
-		n = copy_file_range(in, &from, out, &to, len, 0);
-	while (n < 0 && errno == EINTR);
-	if (n >= 0 || (errno != EXDEV && errno != EINVAL &&
-			  errno != EOPNOTSUPP && errno != ENOSYS))
-		return n;
-	do
-		n = pread(
-		    in, chunk, len < sizeof(chunk) ? len : sizeof(chunk), at);
-	while (n < 0 && errno == EINTR);
-	if (n <= 0)
-		return n;
-	return pwrite(out, chunk, (size_t)n, at);
-}
-
-/* Copies the data ranges of in to out; holes stay holes. */
-static int copy_sparse(int in, int out, off_t size)
-{
-	off_t at = 0;
-
-	if (ftruncate(out, size) < 0)
-		return -1;
-	while (at < size) {
-		off_t data = lseek(in, at, SEEK_DATA), hole;
-
-		if (data < 0)
-			return errno == ENXIO ? 0 : -1;
-		hole = lseek(in, data, SEEK_HOLE);
-		if (hole < 0)
-			return -1;
-		for (at = data; at < hole;) {
-			ssize_t n = copy_some(in, out, at, (size_t)(hole - at));
-
-			if (n < 0)
-				return -1;
-			if (n == 0)
-				return 0; /* the file shrank meanwhile */
-			at += n;
-		}
-	}
-	return 0;
-}
-
-int file_clone(int srcdir, const char *src, int dstdir, const char *dst,
-    mode_t mode, struct err *err)
-{
-	AUTO_FD int in = openat(srcdir, src, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-
-	if (in < 0)
-		return err_sys(err, errno, "%s: open", src);
-	return file_clone_fd(in, src, dstdir, dst, mode, err);
-}
-
-int file_clone_fd(int in, const char *src, int dstdir, const char *dst,
-    mode_t mode, struct err *err)
-{
-	AUTO_FD int out = -1;
-	struct stat st;
-	int how = FILE_REFLINK;
-
-	if (fstat(in, &st) < 0)
-		return err_sys(err, errno, "%s: stat", src);
-	out = openat(dstdir, dst, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-	if (out < 0)
-		return err_sys(err, errno, "%s: create", dst);
-	if (fchmod(out, mode) < 0) /* whatever the umask */
-		return err_sys(err, errno, "%s: chmod", dst);
-	if (ioctl(out, FICLONE, in) < 0) {
-		how = FILE_COPY;
-		if (copy_sparse(in, out, st.st_size) < 0) {
-			err_sys(err, errno, "%s: copy to %s", src, dst);
-			unlinkat(dstdir, dst, 0);
-			return -1;
-		}
-	}
-	return how;
-}
-
-#define BLOCK 4096
-
-/* Punches the zero blocks of data[0..n), which is at `at` of fd. */
-static void dig(int fd, const char *data, size_t n, off_t at)
-{
-	static const char zeros[BLOCK];
-	size_t start = 0;
-
-	/* A run of zero blocks is one call. */
-	for (size_t i = 0; i < n; i += BLOCK) {
-		size_t len = n - i < BLOCK ? n - i : BLOCK;
-
-		if (len == BLOCK && !memcmp(data + i, zeros, BLOCK))
-			continue;
-		if (i > start)
-			(void)fallocate(fd,
-			    FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			    at + (off_t)start, (off_t)(i - start));
-		start = i + len;
-	}
-	if (n > start)
-		(void)fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-		    at + (off_t)start, (off_t)(n - start));
-}
-
-int file_dig_holes(int fd, const char *what, struct err *err)
-{
-	AUTO_FREE char *chunk = xmalloc(1 << 20);
-	off_t at = 0;
-
-	for (;;) {
-		off_t data = lseek(fd, at, SEEK_DATA);
-		ssize_t n;
-
-		if (data < 0)
-			return errno == ENXIO
-				   ? 0
-				   : err_sys(err, errno, "%s: SEEK_DATA", what);
-		at = data & ~(off_t)(BLOCK - 1);
-		n = pread(fd, chunk, 1 << 20, at);
-		if (n < 0)
-			return err_sys(err, errno, "%s: read", what);
-		if (n == 0)
-			return 0;
-		dig(fd, chunk, (size_t)n, at);
-		at += n;
-	}
-}
-
-int file_link_or_copy(int srcdir, const char *src, int dstdir, const char *dst,
-    mode_t mode, struct err *err)
-{
-	if (linkat(srcdir, src, dstdir, dst, 0) == 0)
-		return FILE_LINK;
-	if (errno != EXDEV && errno != EMLINK && errno != EPERM)
-		return err_sys(err, errno, "%s: link to %s", src, dst);
-	return file_clone(srcdir, src, dstdir, dst, mode, err);
 }
 
 int file_lock(

@@ -73,18 +73,16 @@ int dump_take(
 	return 0;
 }
 
-int dump_settle(
-    const struct vm *vm, int dir_fd, const char *memory, struct err *err)
+int dump_settle(struct vmm_link *l, const struct vm *vm, int dir_fd,
+    const char *memory, struct err *err)
 {
-	AUTO_FD int fd =
-	    openat(dir_fd, memory, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_sys(err, errno, "%s: open", memory);
+	if (fstatat(dir_fd, memory, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_sys(err, errno, "%s: stat", memory);
 	if ((uint64_t)st.st_size != vm->plan.memory)
 		return err_set(err, ERR_FAILED,
 		    "%s: has %lld bytes of the %llu: is the disk full?", memory,
 		    (long long)st.st_size, (unsigned long long)vm->plan.memory);
-	return file_dig_holes(fd, memory, err);
+	return file_make_sparse(dir_fd, memory, &l->old_dump, err);
 }

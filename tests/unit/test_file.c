@@ -293,6 +293,85 @@ static void cloning_far(void)
 	rmdir(far);
 }
 
+#define MIB (1 << 20)
+
+/* 8 MiB and 100 bytes, of which the first `data` MiB and 7 bytes in the middle
+ * are no zeros; not a hole in it. */
+static void dense(const char *name, size_t data, struct stat *st)
+{
+	AUTO_FD int fd =
+	    open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+	AUTO_FREE char *bytes = xcalloc(1, 8 * MIB + 100);
+
+	memset(bytes, 'd', data * MIB);
+	memset(bytes + 5 * MIB + 12, 'd', 7);
+	ok(write_all(fd, bytes, 8 * MIB + 100) == 0 && fsync(fd) == 0 &&
+		fstat(fd, st) == 0,
+	    "a dense file");
+}
+
+static void sparse_case(
+    const char *name, size_t data, bool replaced, const char *how)
+{
+	AUTO_FREE char *cmd = xasprintf("cmp %s before", name);
+	AUTO_FD int old = -1;
+	struct err err = {0};
+	struct stat a, b, o;
+
+	dense("before", data, &a);
+	dense(name, data, &a);
+	is_int(
+	    file_make_sparse(dir, name, &old, &err), 0, "%s: %s", how, err.msg);
+	stat(name, &b);
+	is_int(b.st_size, a.st_size, "%s: the same size", how);
+	is_int(b.st_mode, a.st_mode, "%s: the same mode", how);
+	is_int(system(cmd), 0, "%s: the same bytes", how);
+	ok(b.st_blocks * 512 < (off_t)(data * MIB) + 64 * 1024,
+	    "%s: zeros are holes: %lld blocks", how, (long long)b.st_blocks);
+	ok((b.st_ino != a.st_ino) == replaced, "%s: its file", how);
+	if (replaced)
+		ok(fstat(old, &o) == 0 && o.st_ino == a.st_ino && !o.st_nlink,
+		    "%s: the old one is ours to close", how);
+	else
+		is_int(old, -1, "%s: nothing to close", how);
+}
+
+static void sparse(void)
+{
+	const struct rlimit small = {MIB, RLIM_INFINITY};
+	struct rlimit was;
+	struct stat a, b;
+	struct err err = {0};
+
+	sparse_case("empty", 0, true, "nearly all zeros");
+	sparse_case("half", 3, true, "more zeros than data");
+	sparse_case("full", 6, false, "more data than zeros");
+	/* As on a full disk: no second file can be made. */
+	getrlimit(RLIMIT_FSIZE, &was);
+	dense("before", 0, &a);
+	dense("stays", 0, &a);
+	signal(SIGXFSZ, SIG_IGN);
+	setrlimit(RLIMIT_FSIZE, &small);
+	is_int(file_make_sparse(dir, "stays", NULL, &err), 0, "no room: %s",
+	    err.msg);
+	setrlimit(RLIMIT_FSIZE, &was);
+	stat("stays", &b);
+	ok(b.st_ino == a.st_ino && b.st_blocks < 128, "no room: punched out");
+	is_int(system("cmp stays before && ! ls -A | grep stays."), 0,
+	    "no room: the same bytes, nothing left");
+	/* Nothing to do. */
+	dense("before", 8, &a);
+	is_int(file_make_sparse(dir, "before", NULL, &err), 0, "no zeros: %s",
+	    err.msg);
+	stat("before", &b);
+	ok(b.st_ino == a.st_ino && b.st_blocks >= 8 * MIB / 512,
+	    "no zeros: as it was");
+	close(open("nothing", O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	is_int(file_make_sparse(dir, "nothing", NULL, &err), 0, "no bytes");
+	is_int(file_make_sparse(dir, "nix", NULL, &err), -1, "no file");
+	is_int(err.code, ERR_NOTFOUND, "code");
+}
+
 static void locks(void)
 {
 	AUTO_FD int a = open("lock", O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
@@ -323,6 +402,7 @@ int main(void)
 	removing_deep();
 	cloning();
 	cloning_far();
+	sparse();
 	locks();
 	is_int(take_fd(&dir) >= 0 && dir == -1, 1, "take_fd");
 	return done();
