@@ -211,6 +211,10 @@ teardown() {
 		5 console --escape-char ^a web
 		2 console --escape-char xx web
 		0 logs web
+		0 resize --storage 128M -o json web
+		2 resize --storage 128M web web
+		2 resize
+		4 resize --storage 128M nobody
 		0 rm --force -o json web
 		4 rm web
 		4 start web

@@ -592,6 +592,7 @@ has() {
 	says 'room for'
 	hv_is web '[.plan.cpu, .spec.storage] | tostring' '[1,67108864]'
 	t 0 cocoon vm resize --memory 256M web
+	[ "$output" = "resized: $(hv web .vm.id)  web" ]
 	[ "$(memory web)" = "128 128" ]
 	t 7 cocoon vm resize --memory 128M web
 	says "while it is stopped"
