@@ -100,6 +100,9 @@ bool jval_is_object(const struct json_object *v);
 int jval_each(const struct json_object *o,
     int (*fn)(const char *key, struct json_object *v, void *arg), void *arg);
 
+/* What is no UTF-8 in s, a file name or a cut message, becomes U+FFFD: the next
+ * stage would refuse the document otherwise. */
+struct json_object *jval_new_str(const char *s);
 /* Sets a member (replacing it); the object takes over v. */
 void jval_set(struct json_object *o, const char *key, struct json_object *v);
 void jval_set_str(struct json_object *o, const char *key, const char *s);

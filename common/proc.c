@@ -19,10 +19,6 @@
 
 #include "file.h"
 
-#ifndef COCOON_LIBEXECDIR
-#define COCOON_LIBEXECDIR "/usr/local/libexec"
-#endif
-
 /* From linux/close_range.h; Debian 12's glibc has the call, too. */
 #define CLOEXEC_RANGE (1U << 2)
 
@@ -38,47 +34,6 @@ void proc_release(struct proc *p)
 {
 	strv_release(&p->argv);
 	strv_release(&p->env);
-}
-
-char *proc_find(const char *name)
-{
-	const char *path = getenv("PATH"), *p;
-
-	if (strchr(name, '/'))
-		return access(name, X_OK) == 0 ? xstrdup(name) : NULL;
-	AUTO_FREE char *all = xasprintf("%s:/usr/local/sbin:/usr/sbin:/sbin",
-	    path ? path : "/usr/local/bin:/usr/bin:/bin");
-	for (p = all; *p; p += strcspn(p, ":"), p += *p == ':') {
-		int len = (int)strcspn(p, ":");
-		AUTO_FREE char *try = xasprintf("%.*s/%s", len, p, name);
-		struct stat st;
-
-		if (len > 0 && *p == '/' && stat(try, &st) == 0 &&
-		    S_ISREG(st.st_mode) && access(try, X_OK) == 0)
-			return xstrdup(try);
-	}
-	return NULL;
-}
-
-char *proc_helper(const char *name)
-{
-	const char *dir = getenv("COCOON_LIBEXEC");
-	char exe[PATH_MAX];
-	ssize_t n;
-	char *slash;
-
-	if (dir)
-		return xasprintf("%s/%s", dir, name);
-	n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
-	if (n > 0) {
-		exe[n] = '\0';
-		slash = strrchr(exe, '/');
-		*slash = '\0';
-		AUTO_FREE char *beside = xasprintf("%s/libexec/%s", exe, name);
-		if (access(beside, X_OK) == 0)
-			return xstrdup(beside);
-	}
-	return xasprintf("%s/cocoon/%s", COCOON_LIBEXECDIR, name);
 }
 
 struct child_report {
@@ -414,69 +369,4 @@ int proc_run(struct proc *p, const char *in_text, size_t in_len,
 		return err_set(err, ERR_TIMEOUT, "%s: no end within %d ms",
 		    prog, timeout_ms);
 	return r < 0 ? -1 : judge(prog, status, pm.words, err);
-}
-
-unsigned long long proc_start_time(pid_t pid)
-{
-	AUTO_BUF struct buf text = {0};
-	char path[40];
-	struct err ignored;
-	char *p;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	if (file_read(AT_FDCWD, path, &text, 4096, &ignored) < 0)
-		return 0;
-	/* The name in parentheses may hold anything: count behind it. */
-	p = strrchr(text.data, ')');
-	/* One that only waits to be reaped is none any more. */
-	if (p && strspn(p, ") ") == 2 && strchr("ZX", p[2]))
-		return 0;
-	for (int field = 2; p && field < 22; field++)
-		p = strchr(p + 1, ' ');
-	return p ? strtoull(p + 1, NULL, 10) : 0;
-}
-
-const char *proc_boot_id(void)
-{
-	static char id[40];
-	AUTO_BUF struct buf text = {0};
-	struct err ignored;
-
-	if (!id[0] &&
-	    file_read(AT_FDCWD, "/proc/sys/kernel/random/boot_id", &text, 100,
-		&ignored) == 0 &&
-	    text.len >= 36)
-		memcpy(id, text.data, 36);
-	return id;
-}
-
-int proc_pidfd(pid_t pid, unsigned long long start_time)
-{
-	int fd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
-
-	if (fd >= 0 && proc_start_time(pid) != start_time)
-		close_fd(&fd);
-	return fd;
-}
-
-int proc_pidfd_kill(int pidfd, int sig)
-{
-	return (int)syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0);
-}
-
-bool proc_pidfd_wait(int pidfd, int timeout_ms)
-{
-	struct pollfd p = {pidfd, POLLIN, 0};
-	int64_t until = now_ms() + timeout_ms;
-
-	for (;;) {
-		int64_t left = timeout_ms < 0 ? -1 : until - now_ms();
-		int n = poll(
-		    &p, 1, timeout_ms < 0 ? -1 : (int)(left > 0 ? left : 0));
-
-		if (n > 0)
-			return true;
-		if (n == 0 && timeout_ms >= 0)
-			return false;
-	}
 }
