@@ -63,6 +63,14 @@ teardown() {
 	t 0 cocoon --version
 }
 
+@test "the manual is installed with the paths of the prefix" {
+	make -s -C "$TOP" install-man prefix=/opt/x DESTDIR="$PWD/d"
+	[ "$(find d -type f | wc -l)" = "$(ls "$TOP"/man/*.[1-8] | wc -l)" ]
+	grep -q '/opt/x/libexec/cocoon/layer' d/opt/x/share/man/man8/cocoon-img.8
+	grep -q '/opt/x/share/cocoon/os-image' d/opt/x/share/man/man8/cocoon.8
+	! grep -r /usr/local d
+}
+
 @test "every verb in the help is one, and the other way round" {
 	local verb listed
 
