@@ -325,21 +325,5 @@ net_teardown() {
 	wait_until 5 no_net_left
 }
 
-# open_nodes MODE: nodes of this file's mount namespace alone.
-open_nodes() {
-	local dir=$BATS_TEST_TMPDIR/nodes
-
-	mkdir -p "$dir"
-	mount -t tmpfs -o dev tmpfs "$dir"
-	mknod -m "$1" "$dir/kvm" c 10 232
-	mknod -m "$1" "$dir/tun" c 10 200
-	mount --bind "$dir/kvm" /dev/kvm
-	mount --bind "$dir/tun" /dev/net/tun
-}
-
-# In teardown: what open_nodes mounted.
-close_nodes() {
-	while umount /dev/kvm 2>/dev/null; do :; done
-	while umount /dev/net/tun 2>/dev/null; do :; done
-	while umount "$BATS_TEST_TMPDIR/nodes" 2>/dev/null; do :; done
-}
+# shellcheck source=tests/nodes.bash
+. "$TOP/tests/nodes.bash"

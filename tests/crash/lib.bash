@@ -94,6 +94,9 @@ layout() {
 	"$here/../double/oci-layout" "$P/$1"
 }
 
+# shellcheck source=tests/nodes.bash
+. "$here/../nodes.bash"
+
 # The hypervisor of the VMs: qemu, or fc, the one of COCOON_TEST_FC.
 CRASH_BACKEND=${CRASH_BACKEND:-qemu}
 export COCOON_FC_BINARY=/nonexistent COCOON_CH_BINARY=/nonexistent
@@ -105,7 +108,7 @@ fi
 guest_runs() { # DIRECTORY
 	if [ "$CRASH_BACKEND" = fc ]; then
 		(cd "$1" && curl -s --max-time 10 --unix-socket api.sock \
-			http://localhost/) | jq -e '.state == "Running"' >"$W/api"
+			http://localhost/) | grep -q '"state": *"Running"'
 		return
 	fi
 	printf '%s\n' '{"execute":"qmp_capabilities"}' \
@@ -140,7 +143,9 @@ prepare_mini() {
 	printf '%s\n' layer 'd boot' "copy boot/vmlinuz-1 $dir/kernel" \
 		'f boot/initrd.img-1 initrd' | layout mini
 	cocoon-img import mini "$P/mini"
-	cocoon-hv spec --nics 0 --storage 64M mini | cocoon-img resolve | cocoon-hv plan
+	cocoon-hv spec --nics 0 --storage 64M mini | cocoon-img resolve |
+		cocoon-hv plan | tee "$P/plan"
+	[ "$(jq -r .plan.backend "$P/plan")" = "$CRASH_BACKEND" ]
 }
 
 copy_mini() {
