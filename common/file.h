@@ -66,16 +66,16 @@ int file_clone_fd(int in, const char *src, int dstdir, const char *dst,
     mode_t mode, struct err *err);
 
 /*
- * The 4 KiB blocks of dir/name that are all zeros become holes. Where there are
- * more of them than of others, these are copied into a new file, the caller's,
- * of the same mode: XFS, btrfs, and ext4 before Linux 6.14 write what is
+ * The 4 KiB blocks of dir/name that are all zeros become holes. Where they are
+ * most of it, the others are copied into a new file, the caller's, of the same
+ * mode: XFS, btrfs, and ext4 before Linux 6.14 write what is
  * punched out to the disk first (xfs_flush_unmap_range, btrfs_punch_hole,
- * ext4_punch_hole). The old file's descriptor goes to *old_fd then, for its
- * pages take a while to be freed at the close; NULL: it is closed. Where the
- * disk is full, or the file system has no holes, the file stays as it is.
- * Nobody may make the file shorter meanwhile: it is mapped.
+ * ext4_punch_hole). Where the disk is full they are punched, too; where the
+ * file system has no holes, the file stays as it is. Nobody may make the file
+ * shorter meanwhile: it is mapped. With leave its last GiB stays mapped until the
+ * process ends, and so the old file: its pages take a while to be freed.
  */
-int file_make_sparse(int dir, const char *name, int *old_fd, struct err *err);
+int file_make_sparse(int dir, const char *name, bool leave, struct err *err);
 
 /* flock(2) on fd, retried until timeout_ms (0: once, -1: for ever).
  * -1 with ERR_TIMEOUT, naming what. */

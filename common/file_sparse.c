@@ -14,11 +14,25 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* At most len bytes at the same place in both; between file systems of
- * different kinds the kernel leaves it to us. */
-static ssize_t copy_some(int in, int out, off_t at, size_t len)
+/* At most len bytes at the same place in both; 0 at the end. */
+static ssize_t copy_chunk(int in, int out, off_t at, size_t len)
 {
 	char chunk[65536];
+	ssize_t n;
+
+	do
+		n = pread(
+		    in, chunk, len < sizeof(chunk) ? len : sizeof(chunk), at);
+	while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		return n;
+	return pwrite(out, chunk, (size_t)n, at);
+}
+
+/* Same, by the kernel where it can: not between file systems of different
+ * kinds. */
+static ssize_t copy_some(int in, int out, off_t at, size_t len)
+{
 	off_t from = at, to = at;
 	ssize_t n;
 
@@ -28,13 +42,7 @@ static ssize_t copy_some(int in, int out, off_t at, size_t len)
 	if (n >= 0 || (errno != EXDEV && errno != EINVAL &&
 			  errno != EOPNOTSUPP && errno != ENOSYS))
 		return n;
-	do
-		n = pread(
-		    in, chunk, len < sizeof(chunk) ? len : sizeof(chunk), at);
-	while (n < 0 && errno == EINTR);
-	if (n <= 0)
-		return n;
-	return pwrite(out, chunk, (size_t)n, at);
+	return copy_chunk(in, out, at, len);
 }
 
 /* Copies the data ranges of in to out; holes stay holes. */
@@ -111,11 +119,15 @@ int file_link_or_copy(int srcdir, const char *src, int dstdir, const char *dst,
 }
 
 #define BLOCK 4096
+#define WINDOW ((off_t)1 << 30)
+#define MOSTLY 4 /* zeros to one of the rest: below, copying takes longer */
 
-/* Of a file, mapped: where it has something. */
+/* Of a file, a window of which is mapped: where it has something. */
 struct data {
-	const char *map;
+	int fd;
 	off_t size;
+	const char *map;
+	off_t from, to; /* of the window */
 	struct run {
 		off_t at, end;
 	} * runs;
@@ -123,12 +135,39 @@ struct data {
 	off_t bytes, zeros; /* of what is no hole */
 };
 
+static void close_window(struct data *d)
+{
+	if (d->map)
+		munmap((void *)d->map, (size_t)(d->to - d->from));
+	d->map = NULL;
+	d->from = d->to = 0;
+}
+
+static int open_window(struct data *d, off_t at)
+{
+	off_t from = at & -WINDOW;
+	off_t to = d->size - from < WINDOW ? d->size : from + WINDOW;
+	void *map;
+
+	if (at >= d->from && at < d->to)
+		return 0;
+	close_window(d);
+	map =
+	    mmap(NULL, (size_t)(to - from), PROT_READ, MAP_SHARED, d->fd, from);
+	if (map == MAP_FAILED)
+		return -1;
+	d->map = map;
+	d->from = from;
+	d->to = to;
+	return 0;
+}
+
 static void look_at(struct data *d, off_t at)
 {
 	static const char zeros[BLOCK];
 	off_t end = d->size - at < BLOCK ? d->size : at + BLOCK;
 
-	if (!memcmp(d->map + at, zeros, (size_t)(end - at))) {
+	if (!memcmp(d->map + (at - d->from), zeros, (size_t)(end - at))) {
 		d->zeros += end - at;
 		return;
 	}
@@ -144,22 +183,25 @@ static void look_at(struct data *d, off_t at)
 	d->runs[d->n++] = (struct run){at, end};
 }
 
-static int look(struct data *d, int fd)
+static int look(struct data *d)
 {
 	for (off_t at = 0; at < d->size;) {
-		off_t data = lseek(fd, at, SEEK_DATA);
-		off_t hole = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
+		off_t data = lseek(d->fd, at, SEEK_DATA);
+		off_t hole = data < 0 ? -1 : lseek(d->fd, data, SEEK_HOLE);
 
 		if (hole < 0)
 			return errno == ENXIO ? 0 : -1;
-		for (at = data & -BLOCK; at < hole; at += BLOCK)
+		for (at = data & -BLOCK; at < hole; at += BLOCK) {
+			if (open_window(d, at) < 0)
+				return -1;
 			look_at(d, at);
+		}
 	}
 	return 0;
 }
 
 /* Between the runs; what is a hole there already stays one. */
-static void punch(const struct data *d, int fd)
+static void punch(const struct data *d)
 {
 	off_t at = 0;
 
@@ -167,25 +209,26 @@ static void punch(const struct data *d, int fd)
 		off_t end = i < d->n ? d->runs[i].at : d->size;
 
 		if (end > at)
-			(void)fallocate(fd,
+			(void)fallocate(d->fd,
 			    FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at,
 			    end - at);
 		at = i < d->n ? d->runs[i].end : end;
 	}
 }
 
-static int write_runs(const struct data *d, int out)
+static int copy_runs(const struct data *d, int out)
 {
 	if (ftruncate(out, d->size) < 0)
 		return -1;
 	for (size_t i = 0; i < d->n; i++)
-		for (off_t at = d->runs[i].at; at < d->runs[i].end;) {
-			ssize_t n = pwrite(out, d->map + at,
-			    (size_t)(d->runs[i].end - at), at);
+		for (off_t at = d->runs[i].at, end = d->runs[i].end;
+		     at < end;) {
+			ssize_t n =
+			    copy_chunk(d->fd, out, at, (size_t)(end - at));
 
-			if (n < 0 && errno != EINTR)
+			if (n <= 0)
 				return -1;
-			at += n > 0 ? n : 0;
+			at += n;
 		}
 	return 0;
 }
@@ -202,7 +245,7 @@ static int replace(const struct data *d, int dir, const char *name, mode_t mode)
 		return -1;
 	r = fchmod(out, mode); /* whatever the umask */
 	if (r == 0)
-		r = write_runs(d, out);
+		r = copy_runs(d, out);
 	if (r == 0)
 		r = renameat(dir, tmp, dir, name);
 	if (r < 0)
@@ -210,34 +253,24 @@ static int replace(const struct data *d, int dir, const char *name, mode_t mode)
 	return r;
 }
 
-int file_make_sparse(int dir, const char *name, int *old_fd, struct err *err)
+int file_make_sparse(int dir, const char *name, bool leave, struct err *err)
 {
 	AUTO_FD int fd = openat(dir, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-	struct data d = {0};
+	struct data d = {.fd = fd};
 	struct stat st;
-	void *map;
 	int r;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_sys(err, errno, "%s: open", name);
-	if (!st.st_size)
-		return 0;
-	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
-	if (map == MAP_FAILED)
-		return err_sys(err, errno, "%s: map", name);
-	d.map = map;
 	d.size = st.st_size;
-	r = look(&d, fd);
-	if (r < 0) {
+	r = look(&d);
+	if (r < 0)
 		err_sys(err, errno, "%s: look for zeros", name);
-	} else if (d.zeros && d.zeros >= d.bytes &&
-		   replace(&d, dir, name, st.st_mode & 07777) == 0) {
-		if (old_fd)
-			*old_fd = take_fd(&fd);
-	} else if (d.zeros) {
-		punch(&d, fd);
-	}
-	munmap(map, (size_t)st.st_size);
+	else if (d.zeros && (d.zeros < MOSTLY * d.bytes ||
+				replace(&d, dir, name, st.st_mode & 07777) < 0))
+		punch(&d);
+	if (!leave)
+		close_window(&d);
 	free(d.runs);
 	return r;
 }

@@ -217,7 +217,7 @@ static int seal_all(struct capture *c, struct err *err)
 	for (; vmm_writes(f, c->vm->hv.version); f++)
 		if (seal(c->dir, f->name, err) < 0)
 			return -1;
-	if (c->vmm->settle && c->vmm->settle(&c->link, c->vm, c->dir, err) < 0)
+	if (c->vmm->settle && c->vmm->settle(c->vm, c->dir, err) < 0)
 		return -1;
 	return tool_check(err);
 }

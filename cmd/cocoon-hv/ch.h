@@ -74,8 +74,7 @@ int ch_check_save(const struct vm *vm, struct err *err);
 int ch_check_load(struct doc_plan *plan, bool grows, struct err *err);
 int ch_capture(
     struct vmm_link *l, const struct vm *vm, int dir_fd, struct err *err);
-int ch_settle(
-    struct vmm_link *l, const struct vm *vm, int dir_fd, struct err *err);
+int ch_settle(const struct vm *vm, int dir_fd, struct err *err);
 int ch_load(struct vmm_link *l, const struct vm *vm, const struct vmm_fds *fds,
     struct err *err);
 

@@ -213,12 +213,11 @@ static int check_state(int dir_fd, struct err *err)
 	return 0;
 }
 
-int ch_settle(
-    struct vmm_link *l, const struct vm *vm, int dir_fd, struct err *err)
+int ch_settle(const struct vm *vm, int dir_fd, struct err *err)
 {
 	return check_state(dir_fd, err) < 0
 		   ? -1
-		   : dump_settle(l, vm, dir_fd, MEMORY, err);
+		   : dump_settle(vm, dir_fd, MEMORY, err);
 }
 
 static int write_config(const struct vm *vm, int run_fd, struct err *err)

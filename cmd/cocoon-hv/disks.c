@@ -167,7 +167,7 @@ static int make_template(
 		r = mkfs_ext4(fd, err);
 	/* What is copied for every VM should be what mkfs really wrote. */
 	if (r == 0)
-		r = file_make_sparse(dir, tmp, NULL, err);
+		r = file_make_sparse(dir, tmp, false, err);
 	if (r == 0 && renameat(dir, tmp, dir, name) < 0)
 		r = err_sys(err, errno, "%s: rename", name);
 	if (r < 0)

@@ -73,8 +73,49 @@ int dump_take(
 	return 0;
 }
 
-int dump_settle(struct vmm_link *l, const struct vm *vm, int dir_fd,
-    const char *memory, struct err *err)
+/* Holds nothing but the old file's pages: its end frees them. */
+static NORETURN void sparse_process(
+    int dir_fd, const char *memory, int report_fd)
+{
+	struct err e = {0};
+
+	(void)file_make_sparse(dir_fd, memory, true, &e);
+	if (report_fd > 0)
+		close_range(0, (unsigned int)report_fd - 1, 0);
+	close_range((unsigned int)report_fd + 1, ~0U, 0);
+	(void)!write(report_fd, &e, sizeof(e));
+	_exit(0);
+}
+
+/* By a process of its own, for whose end nobody waits. */
+static int make_sparse(int dir_fd, const char *memory, struct err *err)
+{
+	struct err e;
+	int end[2];
+	ssize_t n;
+	pid_t pid;
+
+	if (pipe2(end, O_CLOEXEC) < 0)
+		return err_sys(err, errno, "pipe");
+	pid = fork();
+	if (pid == 0)
+		sparse_process(dir_fd, memory, end[1]);
+	close(end[1]);
+	do
+		n = pid < 0 ? -1 : read(end[0], &e, sizeof(e));
+	while (n < 0 && pid > 0 && errno == EINTR);
+	close(end[0]);
+	if (n != sizeof(e))
+		return err_set(err, ERR_FAILED,
+		    "%s: what should make it small ended early", memory);
+	if (e.code == ERR_NONE)
+		return 0;
+	*err = e;
+	return -1;
+}
+
+int dump_settle(
+    const struct vm *vm, int dir_fd, const char *memory, struct err *err)
 {
 	struct stat st;
 
@@ -84,5 +125,5 @@ int dump_settle(struct vmm_link *l, const struct vm *vm, int dir_fd,
 		return err_set(err, ERR_FAILED,
 		    "%s: has %lld bytes of the %llu: is the disk full?", memory,
 		    (long long)st.st_size, (unsigned long long)vm->plan.memory);
-	return file_make_sparse(dir_fd, memory, &l->old_dump, err);
+	return make_sparse(dir_fd, memory, err);
 }

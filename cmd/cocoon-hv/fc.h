@@ -15,8 +15,7 @@ int fc_prepare(
     struct vmm_link *l, const struct vm *vm, int dir_fd, struct err *err);
 int fc_capture(
     struct vmm_link *l, const struct vm *vm, int dir_fd, struct err *err);
-int fc_settle(
-    struct vmm_link *l, const struct vm *vm, int dir_fd, struct err *err);
+int fc_settle(const struct vm *vm, int dir_fd, struct err *err);
 int fc_load(struct vmm_link *l, const struct vm *vm, const struct vmm_fds *fds,
     struct err *err);
 int fc_plug(

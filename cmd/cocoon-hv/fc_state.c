@@ -142,12 +142,11 @@ int fc_capture(
 	return dump_take(fc_files, l->dump, dir_fd, err);
 }
 
-int fc_settle(
-    struct vmm_link *l, const struct vm *vm, int dir_fd, struct err *err)
+int fc_settle(const struct vm *vm, int dir_fd, struct err *err)
 {
 	AUTO_FD int pin = -1;
 
-	if (dump_settle(l, vm, dir_fd, MEMORY, err) < 0)
+	if (dump_settle(vm, dir_fd, MEMORY, err) < 0)
 		return -1;
 	pin = vm->hv.loaded ? vm_pin_dir(vm, err) : -1;
 	if (pin >= 0 && linkat(dir_fd, MEMORY, pin, VMM_BASE, 0) < 0)

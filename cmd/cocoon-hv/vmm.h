@@ -89,15 +89,13 @@ struct vmm_link {
 	struct rest api; /* a backend with a REST socket keeps it open */
 	bool fresh;      /* configured: what resume does first is a boot */
 	int dump;        /* DUMP_DIR as `prepare` made it */
-	int old_dump;    /* what `settle` replaced; the process's end frees it,
-			  * since that takes a while */
 	bool merge;      /* `prepare` put VMM_BASE there */
 };
 
 #define VMM_LINK_NONE                                                      \
 	{                                                                  \
 		.run_fd = -1, .pidfd = -1, .events = -1, .api = REST_NONE, \
-		.dump = -1, .old_dump = -1,                                \
+		.dump = -1,                                                \
 	}
 #define AUTO_LINK CLEANUP(vmm_link_close)
 void vmm_link_close(struct vmm_link *l);
@@ -184,8 +182,7 @@ struct vmm {
 	 * files: looks whether all was written, and makes it small. NULL:
 	 * neither is needed.
 	 */
-	int (*settle)(struct vmm_link *l, const struct vm *vm, int dir_fd,
-	    struct err *err);
+	int (*settle)(const struct vm *vm, int dir_fd, struct err *err);
 	/* Refuse, with what to do, what this version cannot save; or load (the
 	 * plan of a snapshot, in which restore_mode may be filled in; grows:
 	 * with a larger writable disk). NULL: can, and has no restore_mode. */
@@ -223,8 +220,8 @@ int dump_dir(
     struct vmm_link *l, const struct vm *vm, int dir_fd, struct err *err);
 int dump_take(
     const struct vmm_file *files, int out, int dir_fd, struct err *err);
-int dump_settle(struct vmm_link *l, const struct vm *vm, int dir_fd,
-    const char *memory, struct err *err);
+int dump_settle(
+    const struct vm *vm, int dir_fd, const char *memory, struct err *err);
 
 extern const struct vmm vmm_ch, vmm_fc, vmm_qemu;
 /* NULL-terminated, in the order that `auto` prefers. */
