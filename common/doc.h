@@ -180,8 +180,7 @@ struct doc_guest {
 bool doc_guest_is(const struct doc_guest *g, const struct doc_nic *is);
 
 struct doc_hv {
-	const char
-	    *state; /* created running paused stopped error; not on disk */
+	const char *state; /* live_state; not on disk */
 	uint64_t generation, created_at, started_at, stopped_at;
 	uint64_t pid, uid; /* of the VMM; not on disk */
 	const char *version, *accel;

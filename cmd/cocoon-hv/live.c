@@ -156,6 +156,13 @@ static bool is_attended(const struct vm *vm)
 	return fd >= 0;
 }
 
+const char *live_state_after(const char *reason)
+{
+	if (!strcmp(reason, "hibernated"))
+		return "hibernated";
+	return strcmp(reason, "failed") ? "stopped" : "error";
+}
+
 const char *live_state(int vm_fd, const struct live *l,
     const struct doc_hv *recorded, struct doc_ended *ended,
     struct json_object **keep)
@@ -171,9 +178,7 @@ const char *live_state(int vm_fd, const struct live *l,
 		*ended = (struct doc_ended){.reason = "unknown"};
 		return "stopped";
 	}
-	if (!strcmp(ended->reason, "hibernated"))
-		return "hibernated";
-	return strcmp(ended->reason, "failed") ? "stopped" : "error";
+	return live_state_after(ended->reason);
 }
 
 void live_derive(struct vm *vm)

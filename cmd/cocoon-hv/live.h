@@ -23,6 +23,8 @@ int live_write_run(int vm_fd, uint64_t n, uid_t uid, const char *boot_id);
 bool live_kill(const struct live *l, int grace_ms);
 /* Kills every live generation but `except` (UINT64_MAX: every one). */
 int live_kill_others(int vm_fd, uint64_t except, struct err *err);
+/* Of a VM that ended: stopped, hibernated or error. */
+const char *live_state_after(const char *reason);
 /*
  * created, running, paused, stopped, hibernated or error, of what the record
  * says and live_check has found. *ended is how it ended, if that was seen; its

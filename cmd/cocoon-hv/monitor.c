@@ -151,7 +151,7 @@ static int finish(struct monitor *m)
 	event_append(m->events_fd, m->vm->hv.generation, "ended", m->reason,
 	    words, code);
 	/* For the document of `start --wait`. */
-	m->vm->hv.state = strcmp(m->reason, "failed") ? "stopped" : "error";
+	m->vm->hv.state = live_state_after(m->reason);
 	m->vm->hv.stopped_at = (uint64_t)wall_ms();
 	m->vm->hv.ended = (struct doc_ended){.reason = m->reason,
 	    .detail = words[0] ? xstrdup(words) : NULL,

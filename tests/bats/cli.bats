@@ -230,7 +230,8 @@ teardown() {
 		4 inspect web
 		4 clone --name b snap
 		4 restore web snap
-		4 restore --on-demand=false web snap
+		4 restore web -- snap
+		2 restore web --
 		2 restore web
 		2 restore -n 2 web snap
 		2 restore --pull web snap
@@ -262,6 +263,17 @@ teardown() {
 	[ "$(jq -r '.[].vm.name' <<<"$output" | sort | xargs)" = \
 		"web-1 web-2 web-3" ]
 	t 0 cocoon vm rm -ojson web-1 web-2 web-3
+	t 4 cocoon -v vm clone --on-demand snap
+	[[ $stderr == *" --restore-mode=ondemand "* ]]
+	t 4 cocoon -v vm clone --on-demand --on-demand=false snap
+	[[ $stderr != *--restore-mode* ]]
+	t 4 cocoon -v vm clone --on-demand --restore-mode copy snap
+	[[ $stderr == *" --restore-mode copy |"* ]]
+	t 0 cocoon --verbose=false vm list --quiet=false
+	[ -z "$stderr" ]
+	t 2 cocoon --verbose=perhaps vm list
+	t 0 cocoon snapshot save -h web
+	[[ $output == usage:* ]]
 	t 2 cocoon gc this
 	says "this"
 	t 2 cocoon gc --nosuch

@@ -876,6 +876,17 @@ has() {
 	wait_until 20 greeted web 5
 }
 
+@test "hibernate: a monitor in front says how its VM ended" {
+	mini_create --name web >doc
+	COCOON_EXPECT=1 cocoon-hv start --wait - <doc >after 3>&- &
+	wait_until 20 hv_is web .hv.state running
+	wait_until 20 greeted web 1
+	t 0 cocoon vm hibernate web
+	wait "$!"
+	[ "$(jq -r '[.hv.state, .hv.ended.reason] | join(" ")' after)" = \
+		"hibernated hibernated" ]
+}
+
 @test "hibernate: what is not safe does not end the VM" {
 	need strace
 	run_vm web --nics 0
