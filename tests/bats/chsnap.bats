@@ -134,6 +134,30 @@ damage() {
 	saves_interrupted
 }
 
+@test "save: zeros are not written to a disk that punches late" {
+	local disk before written
+
+	need mkfs.xfs
+	truncate -s 1G xfs
+	mkfs.xfs -q xfs
+	mv "$COCOON_ROOT_DIR" store
+	mkdir "$COCOON_ROOT_DIR"
+	mount -o loop xfs "$COCOON_ROOT_DIR" || skip_for "a loop device with XFS"
+	cp -a store/. "$COCOON_ROOT_DIR"
+	disk=/sys/block/$(basename "$(findmnt -no SOURCE "$COCOON_ROOT_DIR")")/stat
+	run_vm web --nics 0 --memory 256M
+	counts web 1
+	sync
+	before=$(awk '{ print $7 }' "$disk")
+	save one web
+	sync
+	written=$(($(awk '{ print $7 }' "$disk") - before))
+	echo "$((written / 2)) KiB written"
+	[ "$written" -lt $((32 * 2048)) ]
+	[ "$(du -k "$snap/$MEMORY" | cut -f 1)" -lt 8192 ]
+	cocoon vm rm --force web
+}
+
 @test "save: a full disk: the guest goes on, nothing is left" {
 	# The store of images is beside it, so that links are copies.
 	mount -t tmpfs -o size=96M,mode=755 tmpfs "$COCOON_ROOT_DIR"
