@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "state.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -19,7 +18,6 @@
 #include "jtext.h"
 
 #define DEFAULT_ROOT "/var/lib/cocoon"
-#define ID_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 #define LOCK_SHARED_MS 30000 /* a gc takes less */
 
 /* mkdir -p of an absolute path, 0700 for what is new. */
@@ -151,7 +149,7 @@ int state_dir(struct state *st, const char *name, bool create, struct err *err)
 
 void state_new_id(char id[STATE_ID_LEN + 1])
 {
-	static const char set[] = ID_CHARS;
+	static const char set[] = STATE_ID_CHARS;
 	unsigned char random[STATE_ID_LEN];
 
 	if (getrandom(random, sizeof(random), 0) != sizeof(random))
@@ -159,200 +157,6 @@ void state_new_id(char id[STATE_ID_LEN + 1])
 	for (int i = 0; i < STATE_ID_LEN; i++)
 		id[i] = set[random[i] & 31];
 	id[STATE_ID_LEN] = '\0';
-}
-
-/* What has a directory ID and a name that points to it. */
-static const struct kind {
-	const char *dir, *names, *record, *member, *what;
-} vms = {"vm", "vm-name", "vm.json", "vm", "VM"},
-  snaps = {"snap", "snap-name", "snap.json", "snap", "snapshot"};
-
-/* The id that NAMES/NAME points to; -1 if it points to none. */
-static int id_of_name(const struct kind *k, int names, const char *name,
-    char id[STATE_ID_LEN + 1])
-{
-	char target[64], want[64];
-	int n = snprintf(want, sizeof(want), "../%s/", k->dir);
-	ssize_t len = readlinkat(names, name, target, sizeof(target) - 1);
-
-	if (len != n + STATE_ID_LEN)
-		return -1;
-	target[len] = '\0';
-	if (strncmp(target, want, (size_t)n) || !valid_id(target + n))
-		return -1;
-	memcpy(id, target + n, STATE_ID_LEN + 1);
-	return 0;
-}
-
-static bool committed(struct state *st, const struct kind *k, const char *id);
-static int each(struct state *st, const struct kind *k,
-    int (*fn)(const char *id, const char *name, void *arg), void *arg,
-    struct err *err);
-
-struct find {
-	const char *prefix;
-	char *id;
-	int hits;
-};
-
-static int match_prefix(const char *id, const char *name, void *arg)
-{
-	struct find *f = arg;
-
-	(void)name;
-	if (!strncmp(id, f->prefix, strlen(f->prefix))) {
-		memcpy(f->id, id, STATE_ID_LEN + 1);
-		f->hits++;
-	}
-	return 0;
-}
-
-/* Exact id, exact name, then a prefix, which costs a walk. */
-static int find(struct state *st, const struct kind *k, const char *ref,
-    char id[STATE_ID_LEN + 1], struct err *err)
-{
-	struct err ignored = {0};
-	AUTO_FD int names = state_dir(st, k->names, false, &ignored);
-	struct find f = {ref, id, 0};
-
-	if (names < 0)
-		return 0;
-	if (valid_id(ref) && committed(st, k, ref)) {
-		memcpy(id, ref, STATE_ID_LEN + 1);
-		return 1;
-	}
-	if (valid_name(ref) && id_of_name(k, names, ref, id) == 0)
-		return 1;
-	if (strlen(ref) < 3 || strspn(ref, ID_CHARS) != strlen(ref))
-		return 0;
-	return each(st, k, match_prefix, &f, err) < 0 ? -1 : f.hits;
-}
-
-static int find_one(struct state *st, const struct kind *k, const char *ref,
-    char id[STATE_ID_LEN + 1], struct err *err)
-{
-	int hits = find(st, k, ref, id, err);
-
-	if (hits < 0)
-		return -1;
-	if (hits == 1)
-		return 0;
-	if (hits == 0)
-		err_set(err, ERR_NOTFOUND, "%s %.80s: %s not found",
-		    k == &vms ? "vm" : k->what, ref, k->what);
-	else
-		err_set(err, ERR_STATE,
-		    "ambiguous ref \"%.80s\": multiple matches", ref);
-	return err_object(err, ref);
-}
-
-int state_find_vm(struct state *st, const char *ref, char id[STATE_ID_LEN + 1],
-    struct err *err)
-{
-	return find_one(st, &vms, ref, id, err);
-}
-
-int state_find_snap(struct state *st, const char *ref,
-    char id[STATE_ID_LEN + 1], struct err *err)
-{
-	return find_one(st, &snaps, ref, id, err);
-}
-
-static int open_dir(
-    struct state *st, const struct kind *k, const char *id, struct err *err)
-{
-	AUTO_FD int all = state_dir(st, k->dir, false, err);
-	int fd;
-
-	if (all < 0)
-		return -1;
-	fd = dir_open(all, id, 0, err);
-	if (fd < 0 && err->code == ERR_NOTFOUND)
-		return err_set(err, ERR_NOTFOUND, "%s %s: %s not found",
-		    k == &vms ? "vm" : k->what, id, k->what);
-	return fd;
-}
-
-int state_vm_dir(struct state *st, const char *id, struct err *err)
-{
-	return open_dir(st, &vms, id, err);
-}
-
-int state_snap_dir(struct state *st, const char *id, struct err *err)
-{
-	return open_dir(st, &snaps, id, err);
-}
-
-static int each(struct state *st, const struct kind *k,
-    int (*fn)(const char *id, const char *name, void *arg), void *arg,
-    struct err *err)
-{
-	struct err ignored = {0};
-	int names = state_dir(st, k->names, false, &ignored), r = 0;
-	struct dirent *de;
-	DIR *d;
-
-	if (names < 0)
-		return ignored.code == ERR_NOTFOUND ? 0 : (*err = ignored, -1);
-	d = fdopendir(names);
-	if (!d) {
-		close_fd(&names);
-		return err_sys(err, errno, "%s: open", k->names);
-	}
-	while (r == 0 && (de = readdir(d))) {
-		char id[STATE_ID_LEN + 1];
-
-		if (valid_name(de->d_name) &&
-		    id_of_name(k, names, de->d_name, id) == 0)
-			r = fn(id, de->d_name, arg);
-	}
-	closedir(d);
-	return r;
-}
-
-int state_each_vm(struct state *st,
-    int (*fn)(const char *id, const char *name, void *arg), void *arg,
-    struct err *err)
-{
-	return each(st, &vms, fn, arg, err);
-}
-
-int state_each_snap(struct state *st,
-    int (*fn)(const char *id, const char *name, void *arg), void *arg,
-    struct err *err)
-{
-	return each(st, &snaps, fn, arg, err);
-}
-
-static struct json_object *read_record(
-    const struct kind *k, int fd, const char *id, struct err *err);
-
-static bool committed(struct state *st, const struct kind *k, const char *id)
-{
-	struct err ignored;
-	AUTO_FD int fd = open_dir(st, k, id, &ignored), names = -1;
-	AUTO_JSON struct json_object *doc = NULL;
-	char points_to[STATE_ID_LEN + 1];
-	const char *name;
-
-	if (fd < 0)
-		return false;
-	doc = read_record(k, fd, id, &ignored);
-	name = jval_str(jval_get(doc, k->member), "name");
-	names = state_dir(st, k->names, false, &ignored);
-	return name && valid_name(name) && names >= 0 &&
-	       id_of_name(k, names, name, points_to) == 0 &&
-	       !strcmp(points_to, id);
-}
-
-bool state_vm_committed(struct state *st, const char *id)
-{
-	return committed(st, &vms, id);
-}
-
-bool state_snap_committed(struct state *st, const char *id)
-{
-	return committed(st, &snaps, id);
 }
 
 int state_vm_lock(struct state *st, int vm_fd, const char *id, int timeout_ms,
@@ -377,33 +181,6 @@ int state_vm_lock(struct state *st, int vm_fd, const char *id, int timeout_ms,
 		return err_set(
 		    err, ERR_NOTFOUND, "vm %s: removed meanwhile", id);
 	return take_fd(&fd);
-}
-
-static struct json_object *read_record(
-    const struct kind *k, int fd, const char *id, struct err *err)
-{
-	AUTO_BUF struct buf text = {0};
-	struct json_object *doc;
-
-	if (file_read(fd, k->record, &text, JTEXT_MAX_SIZE, err) < 0) {
-		err_wrap(err, "%s %s", k == &vms ? "vm" : k->what, id);
-		return NULL;
-	}
-	doc = jval_parse(text.data, text.len, err);
-	if (!doc)
-		err_wrap(err, "%s %s: %s", k == &vms ? "vm" : k->what, id,
-		    k->record);
-	return doc;
-}
-
-struct json_object *state_record(int vm_fd, const char *id, struct err *err)
-{
-	return read_record(&vms, vm_fd, id, err);
-}
-
-struct json_object *state_manifest(int snap_fd, const char *id, struct err *err)
-{
-	return read_record(&snaps, snap_fd, id, err);
 }
 
 int state_adopt_net(struct state *st, const char *id, struct err *err)

@@ -14,6 +14,7 @@
 struct json_object;
 
 #define STATE_ID_LEN 26
+#define STATE_ID_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
 struct state {
 	int root_fd; /* $root */
