@@ -71,6 +71,8 @@ int state_each_vm(struct state *st,
 bool state_vm_committed(struct state *st, const char *id);
 
 /* The same for snapshots: snap/ID, snap-name/NAME, snap.json. */
+/* A snapshot may be called so: -1 with ERR_USAGE, or ERR_STATE if one is. */
+int state_check_snap_name(struct state *st, const char *name, struct err *err);
 int state_find_snap(struct state *st, const char *ref,
     char id[STATE_ID_LEN + 1], struct err *err);
 int state_snap_dir(struct state *st, const char *id, struct err *err);

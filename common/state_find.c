@@ -191,6 +191,22 @@ int state_find_snap(struct state *st, const char *ref,
 	return find_one(st, &snaps, ref, id, err);
 }
 
+int state_check_snap_name(struct state *st, const char *name, struct err *err)
+{
+	char id[STATE_ID_LEN + 1];
+	struct err ignored;
+
+	if (!valid_name(name))
+		return err_set(err, ERR_USAGE,
+		    "snapshot name \"%.80s\" is invalid: must match "
+		    "[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}",
+		    name);
+	if (state_find_snap(st, name, id, &ignored) == 0)
+		return err_set(err, ERR_STATE,
+		    "snapshot name \"%s\" already in use by %s", name, id);
+	return 0;
+}
+
 int state_vm_dir(struct state *st, const char *id, struct err *err)
 {
 	return open_dir(st, &vms, id, err);

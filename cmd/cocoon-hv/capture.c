@@ -28,6 +28,7 @@
 
 struct capture_opts {
 	bool hold;
+	const char *name;
 };
 
 static const struct opt opts[] = {
@@ -35,6 +36,11 @@ static const struct opt opts[] = {
 	.kind = OPT_FLAG,
 	.offset = offsetof(struct capture_opts, hold),
 	.help = "end the VM when the next stage says durable"},
+    {.name = "name",
+	.kind = OPT_STRING,
+	.metavar = "NAME",
+	.offset = offsetof(struct capture_opts, name),
+	.help = "what `add` will be told: refused now, if it is taken"},
 };
 
 struct capture {
@@ -328,8 +334,8 @@ static void finish(struct capture *c)
 	close_fd(&c->listen);
 }
 
-static int capture_one(
-    const char *ref, bool stay, struct json_object **doc, struct err *err)
+static int capture_one(const char *ref, const struct capture_opts *o,
+    struct json_object **doc, struct err *err)
 {
 	static struct capture c; /* the undo list outlives the stack */
 	AUTO_VM struct vm vm = VM_NONE;
@@ -337,7 +343,7 @@ static int capture_one(
 	int r;
 
 	c = (struct capture){.vm = &vm,
-	    .stay = stay,
+	    .stay = o->hold,
 	    .dir = -1,
 	    .run = -1,
 	    .pin = -1,
@@ -349,11 +355,14 @@ static int capture_one(
 	*doc = jval_ref(vm.doc);
 	if (state_lock_shared(&vm.st, err) < 0)
 		return -1;
-	r = take(&c, err);
+	r = o->name ? state_check_snap_name(&vm.st, o->name, err) : 0;
+	if (r == 0)
+		r = take(&c, err);
 	progress_stop(&c.bar);
 	if (r == 0)
 		r = tool_emit(vm.doc, err);
-	if (r == 0 && stay && hibernate(&vm, c.listen, &c.hold, c.id, err) < 0)
+	if (r == 0 && o->hold &&
+	    hibernate(&vm, c.listen, &c.hold, c.id, err) < 0)
 		give_back(&c);
 	if (r < 0)
 		undo_run(mark);
@@ -370,7 +379,7 @@ static int capture_run(struct call *call, struct err *err)
 	struct err e = {0};
 
 	(void)err;
-	if (capture_one(call->args.v[0], o->hold, &doc, &e) < 0) {
+	if (capture_one(call->args.v[0], o, &doc, &e) < 0) {
 		err_object(&e, call->args.v[0]);
 		tool_fail(call, NULL, &e);
 	}

@@ -20,6 +20,7 @@
 #include "hv.h"
 #include "live.h"
 #include "log.h"
+#include "vmm.h"
 
 static const struct opt opts[] = {GC_OPT_DRY_RUN, GC_OPT_OUTPUT};
 
@@ -109,6 +110,22 @@ static int leftover(struct gc *g, const char *name, struct err *err)
 	return g->o->dry_run ? 0 : tree_remove(inside.fd, name, err);
 }
 
+/* Nobody saves it: its lock is ours. */
+static int dump_left(struct gc *g, struct err *err)
+{
+	AUTO_FREE char *run =
+	    xasprintf("%llu", (unsigned long long)inside.current);
+	AUTO_FREE char *name = xasprintf("%s/%s/%s", inside.id, run, DUMP_DIR);
+	struct err none;
+	AUTO_FD int fd = dir_open(inside.fd, run, 0, &none);
+
+	if (fd < 0 || faccessat(fd, DUMP_DIR, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	gc_removed(
+	    g->call, "temporary", name, "left by a command that was killed");
+	return g->o->dry_run ? 0 : tree_remove(fd, DUMP_DIR, err);
+}
+
 static int look_inside(struct gc *g, const char *id, struct err *err)
 {
 	AUTO_FD int fd = -1, lock = -1;
@@ -131,6 +148,8 @@ static int look_inside(struct gc *g, const char *id, struct err *err)
 	inside.current =
 	    (uint64_t)jval_int(jval_get(doc, "hv"), "generation", 0);
 	if (!g->o->dry_run && live_kill_others(fd, inside.current, err) < 0)
+		return -1;
+	if (dump_left(g, err) < 0)
 		return -1;
 	return each(fd, leftover, g, err);
 }

@@ -113,14 +113,16 @@ int vmm_check_memory(
     const struct doc_plan *plan, uint64_t bytes, struct err *err)
 {
 	uint64_t max = plan->max_memory, has = plan->memory;
+	char size[32];
 
+	format_size(has, size);
 	if (bytes > has && bytes > max)
 		return no_room(max, has, "bytes of memory", err);
 	return bytes > has && (bytes - has) % VMM_MEMORY_STEP
 		   ? err_set(err, ERR_USAGE,
 			 "memory is added in steps of 128MiB to what it has, "
-			 "%llu",
-			 (unsigned long long)has)
+			 "%s",
+			 size)
 		   : 0;
 }
 

@@ -77,17 +77,8 @@ static int undo_name(void *arg, struct err *err)
 
 static int choose_name(struct adding *a, const char *wish, struct err *err)
 {
-	char id[STATE_ID_LEN + 1];
-	struct err ignored;
-
-	if (wish && !valid_name(wish))
-		return err_set(err, ERR_USAGE,
-		    "snapshot name \"%.80s\" is invalid: must match "
-		    "[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}",
-		    wish);
-	if (wish && state_find_snap(&a->st, wish, id, &ignored) == 0)
-		return err_set(err, ERR_STATE,
-		    "snapshot name \"%s\" already in use by %s", wish, id);
+	if (wish && state_check_snap_name(&a->st, wish, err) < 0)
+		return -1;
 	if (wish) {
 		snprintf(a->name, sizeof(a->name), "%s", wish);
 		return 0;
@@ -209,23 +200,43 @@ static int commit(struct adding *a, struct err *err)
 	return 0;
 }
 
-/* The VM ends, or its holder says why not. */
-static int release(struct adding *a, struct err *err)
+/* As long as nobody was told, the snapshot can be undone. */
+static int say_durable(struct adding *a, struct err *err)
 {
-	struct pollfd p = {a->hold, POLLIN, 0};
-	char answer[300];
+	if (send(a->hold, "durable\n", 8, MSG_NOSIGNAL) != 8)
+		return err_set(err, ERR_FAILED,
+		    "who held the VM is gone: it runs on, and was not saved");
+	return 0;
+}
+
+/* Whatever signals come. -1: a timeout. */
+static ssize_t hear(int fd, char *answer, size_t size)
+{
+	struct pollfd p = {fd, POLLIN, 0};
+	int64_t until = now_ms() + END_MS, left;
 	ssize_t n;
 
-	if (send(a->hold, "durable\n", 8, MSG_NOSIGNAL) != 8)
-		return err_sys(err, errno, "tell who holds the VM");
-	n = poll(&p, 1, END_MS) == 1
-		? recv(a->hold, answer, sizeof(answer) - 1, 0)
-		: -1;
+	while ((left = until - now_ms()) > 0) {
+		if (poll(&p, 1, (int)left) != 1)
+			continue;
+		n = recv(fd, answer, size - 1, 0);
+		if (n >= 0 || errno != EINTR)
+			return n > 0 ? n : 0;
+	}
+	return -1;
+}
+
+/* The VM ends, or its holder says why not. */
+static int await_end(struct adding *a, struct err *err)
+{
+	char answer[300];
+	ssize_t n = hear(a->hold, answer, sizeof(answer));
+
 	if (n <= 0)
-		return err_set(err, ERR_FAILED,
-		    "the snapshot %s is safe, but the VM runs on: who held it "
-		    "is gone",
-		    a->name);
+		return err_set(err, n < 0 ? ERR_TIMEOUT : ERR_FAILED,
+		    "the snapshot %s is safe, but %s", a->name,
+		    n < 0 ? "the VM has not ended within 30 seconds"
+			  : "the VM runs on: who held it is gone");
 	answer[n] = '\0';
 	if (strcmp(answer, "ended\n"))
 		return err_set(err, ERR_FAILED,
@@ -270,13 +281,15 @@ static int add_document(
 	    state_lock_shared(&a->st, err) < 0)
 		return -1;
 	r = add_one(o, a, doc, err);
+	if (r == 0 && o->release)
+		r = say_durable(a, err);
 	if (r < 0)
 		undo_run(mark);
 	else
 		undo_forget(mark);
 	/* Safe is safe, whatever becomes of the VM. */
 	if (r == 0 && o->release)
-		r = release(a, err);
+		r = await_end(a, err);
 	if (r == 0) {
 		AUTO_FREE char *dir =
 		    xasprintf("%s/snap/%s", a->st.root, a->snap.id);

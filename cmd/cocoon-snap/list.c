@@ -108,10 +108,25 @@ static int by_age(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+#define SHOWN 60 /* characters of a description; JSON has all of it */
+
+static size_t shown_bytes(const char *text)
+{
+	size_t len = strlen(text), at = 0;
+
+	for (int i = 0; i < SHOWN && at < len; i++) {
+		size_t n = utf8_len(text + at, len - at);
+
+		at += n ? n : 1;
+	}
+	return at;
+}
+
 static void add_row(struct table *t, const struct json_object *o)
 {
 	time_t at = (time_t)(jval_int(o, "created_at", 0) / 1000);
-	const char *description = jval_str(o, "description");
+	const char *words = jval_str(o, "description");
+	size_t n = words ? shown_bytes(words) : 0;
 	char size[32], created[32];
 	struct tm tm;
 
@@ -122,7 +137,10 @@ static void add_row(struct table *t, const struct json_object *o)
 	table_cell(t, jval_str(o, "name"));
 	table_cellf(t, "%lld", (long long)jval_int(o, "cpu", 0));
 	table_cell(t, size);
-	table_cell(t, description ? description : "-");
+	if (words)
+		table_cellf(t, "%.*s%s", (int)n, words, words[n] ? "..." : "");
+	else
+		table_cell(t, "-");
 	table_cell(t, created);
 }
 

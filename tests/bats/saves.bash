@@ -175,8 +175,7 @@ saves_interrupted() {
 	hv_is web .hv.state running
 	t 0 cocoon gc
 	no_capture_left
-	# What is left in the run directory does not disturb the next.
-	[ -e "$dir/0/s/$MEMORY" ]
+	[ ! -e "$dir/0/s" ]
 	save one web
 	[ ! -e "$dir/0/s" ]
 	# One that is paused stays so.

@@ -876,6 +876,60 @@ has() {
 	wait_until 20 greeted web 5
 }
 
+@test "save: what is wrong with its words is said before the VM stands still" {
+	local events=$COCOON_ROOT_DIR/vm-name/web/events
+
+	run_vm web
+	save one web
+	for words in "--name one" "--name ." "--bogus" "--release" \
+		"--description"; do
+		run cocoon snapshot save web $words
+		[[ $status =~ ^[25]$ ]]
+		run cocoon vm hibernate web $words
+		[[ $status =~ ^[25]$ ]]
+	done
+	t 5 cocoon snapshot save --name one web
+	messages 1
+	t 2 cocoon vm hibernate --hold web
+	messages 1
+	! grep -q 'who had paused it died' "$events"
+	hv_is web .hv.state running
+	# What looks like --help in a value, and behind --.
+	t 0 cocoon snapshot save --name two --description "see -h for more" web
+	t 0 cocoon snapshot save --name three --description -h web
+	t 0 cocoon snapshot save --name four --description --help -- web
+	[ "$(cocoon snapshot inspect three | jq -r .description)" = -h ]
+	t 0 cocoon snapshot save --name long --description "$(printf 'ä%.0s' {1..70})" web
+	t 0 cocoon snapshot list
+	[[ $output == *" $(printf 'ä%.0s' {1..60})...  "* ]]
+	t 4 cocoon vm stop --timeout 1 -- -h
+	t 0 cocoon vm stop --help -- web
+	hv_is web .hv.state running
+}
+
+@test "hibernate: a signal in the end changes nothing; a holder that is gone does" {
+	run_vm web
+	mkfifo doc
+	cocoon-hv capture --hold web >doc 3>&- &
+	t 0 strace -f -qq -o /dev/null -e trace=poll \
+		-e inject=poll:signal=INT:when=1 \
+		cocoon-snap add --release --name night <doc
+	hv_is web .hv.state hibernated
+	t 0 cocoon vm start web
+	cocoon-hv capture --hold web >doc 3>&- &
+	(
+		wait_until 20 [ -e "$COCOON_ROOT_DIR/snap-name/gone" ]
+		kill -KILL "$!"
+	) 3>&- &
+	t 1 strace -f -qq -o /dev/null -e trace=sendto \
+		-e inject=sendto:delay_enter=3000000 \
+		cocoon-snap add --release --name gone <doc
+	says "was not saved"
+	t 4 cocoon snapshot inspect gone
+	counts web 1
+	hv_is web .hv.state running
+}
+
 @test "hibernate: a monitor in front says how its VM ended" {
 	mini_create --name web >doc
 	COCOON_EXPECT=1 cocoon-hv start --wait - <doc >after 3>&- &
