@@ -22,6 +22,8 @@
 #include "report.h"
 #include "undo.h"
 
+#define OLD_RECORD ".vm.json.tmp-old" /* gc knows such names */
+
 static struct reverting {
 	struct vm *vm;
 	int snap_fd;
@@ -47,6 +49,7 @@ static int undo_new(void *arg, struct err *err)
 {
 	const struct reverting *r = arg;
 
+	(void)unlinkat(r->vm->fd, OLD_RECORD, 0);
 	return remove_generation(r->vm->fd, r->new, err);
 }
 
@@ -105,6 +108,7 @@ static void remove_older(const char *id)
 		log_warn("vm %s: %s", id, err.msg);
 		return;
 	}
+	(void)unlinkat(vm.fd, OLD_RECORD, 0);
 	for (size_t i = 0; i < n; i++)
 		if (g[i] < vm.hv.generation &&
 		    remove_generation(vm.fd, g[i], &err) < 0)
@@ -186,15 +190,30 @@ static int take_over(struct reverting *r, const struct json_object *doc,
 	return vm_bind(vm, err);
 }
 
-/* It was recorded and did not go on: the old one is what there is. */
+/* The record stays under a second name: to take it back needs no room on a disk
+ * that may be full by then. */
+static int keep_record(const struct reverting *r, struct err *err)
+{
+	(void)unlinkat(r->vm->fd, OLD_RECORD, 0);
+	return file_link_or_copy(
+		   r->vm->fd, "vm.json", r->vm->fd, OLD_RECORD, 0600, err) < 0
+		   ? -1
+		   : 0;
+}
+
+/* It may have been recorded, and did not go on: the old one is what there is.
+ * If that is the record still, the rename does nothing. */
 static void put_back(struct reverting *r, struct json_object *record)
 {
 	struct err err;
 
+	if (renameat(r->vm->fd, OLD_RECORD, r->vm->fd, "vm.json") < 0 ||
+	    fsync(r->vm->fd) < 0)
+		log_warn("vm %s: vm.json: %s", r->vm->id, strerror(errno));
 	jval_put(r->vm->doc);
 	r->vm->doc = jval_ref(record);
-	if (vm_bind(r->vm, &err) < 0 || vm_save(r->vm, true, &err) < 0)
-		log_warn("vm %s: %s", r->vm->id, err.msg);
+	if (vm_bind(r->vm, &err) < 0)
+		log_warn("%s", err.msg);
 }
 
 static int revert_vm(struct reverting *r, struct launch *l,
@@ -212,7 +231,7 @@ static int revert_vm(struct reverting *r, struct launch *l,
 	r->new = r->old + 1;
 	if (!record || next_generation(vm->fd, &r->new, err) < 0 ||
 	    take_over(r, doc, snap, err) < 0 || build(r, err) < 0 ||
-	    end_old(r, record, err) < 0)
+	    keep_record(r, err) < 0 || end_old(r, record, err) < 0)
 		return -1;
 	if (launch_vm(vm, &from, l, doc, NULL, err) < 0) {
 		put_back(r, record);

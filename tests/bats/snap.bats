@@ -930,6 +930,35 @@ has() {
 	hv_is web .hv.state running
 }
 
+@test "restore: recorded, and then the hypervisor ends: the VM is the old one" {
+	local vm=$COCOON_ROOT_DIR/vm-name/web
+
+	run_vm web
+	counts web 1
+	save one web
+	counts web 2
+	mark web same
+	cp "$vm/vm.json" before
+	cocoon-snap get one | cocoon-hv plan --revert web |
+		cocoon-net add --ensure | cocoon-hint boot >doc
+	(
+		wait_until 20 grep -q '"generation":1' "$vm/vm.json"
+		kill -KILL "$(cut -d " " -f 1 "$vm/run.1")"
+	) 3>&- &
+	t 1 timeout 60 strace -f -qq -o /dev/null -e trace=renameat \
+		-e inject=renameat:delay_exit=500000 cocoon-hv revert <doc
+	says "it is stopped, and as it was"
+	cmp before "$vm/vm.json"
+	[ -z "$(find "$COCOON_ROOT_DIR" -name '*.tmp-*')" ]
+	[ ! -e "$vm/1" ]
+	hv_is web .hv.state stopped
+	t 0 cocoon vm start web
+	wait_until 20 greeted web 2
+	marked web same
+	t 0 cocoon vm restore web one
+	[ -z "$(find "$COCOON_ROOT_DIR" -name '*.tmp-*')" ]
+}
+
 @test "hibernate: a monitor in front says how its VM ended" {
 	mini_create --name web >doc
 	COCOON_EXPECT=1 cocoon-hv start --wait - <doc >after 3>&- &
