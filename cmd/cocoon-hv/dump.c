@@ -100,11 +100,15 @@ static int make_sparse(int dir_fd, const char *memory, struct err *err)
 	pid = fork();
 	if (pid == 0)
 		sparse_process(dir_fd, memory, end[1]);
+	if (pid < 0)
+		err_sys(err, errno, "fork");
 	close(end[1]);
 	do
-		n = pid < 0 ? -1 : read(end[0], &e, sizeof(e));
-	while (n < 0 && pid > 0 && errno == EINTR);
+		n = read(end[0], &e, sizeof(e));
+	while (n < 0 && errno == EINTR);
 	close(end[0]);
+	if (pid < 0)
+		return -1;
 	if (n != sizeof(e))
 		return err_set(err, ERR_FAILED,
 		    "%s: what should make it small ended early", memory);
